@@ -1,0 +1,73 @@
+import { type Address, err, ok, parseAddress, quote, type Result } from '@cofferdam/net';
+import {
+  agentMatches,
+  type EvaluationContext,
+  membersOf,
+  type PolicySet,
+  type Source,
+  type Workload,
+} from '@cofferdam/policy';
+import { didYouMean, listed } from './nearest.ts';
+
+/**
+ * The agent of a run as inventory knows it. Its addresses are those of the run, whatever files say of a workload of that name; what files
+ * say of its labels holds, and `--label` goes before it. Every other workload is as in the files.
+ */
+export const runInventory = (
+  policy: PolicySet,
+  agent: string,
+  labels: Readonly<Record<string, string>>,
+  addresses: readonly Address[],
+): readonly Workload[] => {
+  const written = policy.inventory.find(({ name }) => name === agent);
+  const { interface: _elsewhere, mac: _another, ...rest } = written ?? { name: agent, labels: {} };
+  const workload: Workload = { ...rest, addresses, labels: { ...rest.labels, ...labels } };
+  return [workload, ...policy.inventory.filter(({ name }) => name !== agent)];
+};
+
+/** Addresses inside every run: of the command, and of its gateway. A test compares them with the datapath's. */
+export const runAddresses = {
+  agent: ['198.18.0.2', 'fd00:cffd::2'].map((text) => parseAddress(text)!),
+  gateway: ['198.18.0.1', 'fd00:cffd::1'].map((text) => parseAddress(text)!),
+} as const;
+
+/** Agents that the policy speaks of by name: in selectors, and in its inventory. In order of writing. */
+export const agentNames = (policy: PolicySet): readonly string[] => {
+  const selected = [...policy.smartGroups.values()].flatMap(({ any }) =>
+    any.flatMap((selector) => (selector.kind === 'workload' && selector.agent !== undefined ? [selector.agent] : [])),
+  );
+  return [...new Set([...selected, ...policy.inventory.map(({ name }) => name)])];
+};
+
+/** The agent that was asked for, else the only one that the policy names, else `agent` where it names none. */
+export const chooseAgent = (policy: PolicySet, asked: string | undefined, option: string): Result<string> => {
+  if (asked !== undefined) return ok(asked);
+  const names = agentNames(policy);
+  if (names.length === 0) return ok('agent');
+  if (names.length === 1) return ok(names[0]!);
+  return err('which-agent', 'the policy names several agents', `say which with \`${option}\`: ${listed(names)}`);
+};
+
+/** Groups of the policy that hold the agent and stand in `from` of a rule; the built-in ones included. */
+export const groupsOfAgent = (policy: PolicySet, context: EvaluationContext, source: Source): readonly string[] => {
+  const names = new Set(policy.rulesets.flatMap(({ rules }) => rules.flatMap(({ from }) => from)));
+  return [...names].filter((name) => agentMatches(membersOf(policy, context, name), source));
+};
+
+/** Says that no rule is about the agent, and which agents there are. */
+export const unknownAgent = (policy: PolicySet, agent: string): Result<never> => {
+  const names = agentNames(policy);
+  const all = names.length === 0 ? 'its groups select by label or address: try `--label`' : `it names ${listed(names, 'and')}`;
+  return err('unknown-agent', `no rule of the policy is about ${quote(agent)}`, didYouMean(agent, names, all));
+};
+
+/** `key=value` of `--label`. */
+export const parseLabels = (texts: readonly string[]): Result<Readonly<Record<string, string>>> => {
+  const labels: Record<string, string> = {};
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    if (equals < 1) return err('label', `${quote(text)} is not a label`, 'write `--label KEY=VALUE`, such as `--label team=platform`');
+    labels[text.slice(0, equals)] = text.slice(equals + 1);
+  }
+  return ok(labels);
+};

@@ -1,0 +1,109 @@
+import { type AnyRecord, type DestinationSummary, destinationText, flowName, hint, ruleText, sanitise, summarise } from '@cofferdam/flows';
+import { formatAddress } from '@cofferdam/net';
+import { reasonEntry } from '@cofferdam/verdict';
+
+/** What a run says on stderr: a line for each new denial as it happens, and a table at the end. Pure: lines out. */
+export interface Reporter {
+  /** The line for a record, where it is worth one. */
+  readonly line: (record: AnyRecord) => string | undefined;
+  readonly table: () => readonly string[];
+}
+
+/** Records kept for the table. Past that, only their numbers count on. */
+const kept = 20_000;
+
+const subject = (record: AnyRecord): string => (record.kind === 'dns' ? sanitise(record.name) : destinationText(record));
+const protocolOf = (record: AnyRecord): string => (record.kind === 'dns' ? 'dns' : record.protocol);
+
+/** In few words, what would permit it. Empty: nothing the policy could say would. */
+const remedy = (record: AnyRecord, group: string): string => {
+  const found = hint(record, { group });
+  if (found === undefined) return '';
+  if (found.kind === 'advice') return found.note;
+  const name = record.kind === 'dns' ? sanitise(record.name) : flowName(record);
+  if (record.reason === 'rule-denies' || record.reason === 'no-permit-reachable') return found.note;
+  if (record.reason === 'plain-http-unread') return 'add `tls: absent` to the rule, or use TLS';
+  if (name !== undefined && record.reason !== 'quic')
+    return `add \`${name}\` to the \`web\` of a permit rule${record.kind === 'dns' ? '' : ` for ${protocolOf(record)} port ${record.destination.port ?? ''}`}`.trimEnd();
+  if (record.kind === 'dns') return '';
+  const port = record.destination.port === undefined ? '' : ` port ${record.destination.port}`;
+  return `permit ${record.protocol}${port} to a SmartGroup with \`cidr: ${formatAddress(record.destination.address)}/${record.destination.address.family === 4 ? 32 : 128}\``;
+};
+
+export const createReporter = (group: string, monitored: boolean): Reporter => {
+  const said = new Set<string>();
+  const records: AnyRecord[] = [];
+  let dropped = 0;
+
+  const isDenial = (record: AnyRecord): boolean =>
+    record.verdict === 'deny' || (monitored && !record.enforced) || wouldDeny(record);
+
+  return {
+    line(record) {
+      if (records.length < kept) records.push(record);
+      else dropped += 1;
+      if (!isDenial(record)) return undefined;
+      const key = `${protocolOf(record)} ${subject(record)} ${record.reason} ${ruleText(record.rule)}`;
+      if (said.has(key)) return undefined;
+      if (said.size < kept) said.add(key);
+      const word = record.verdict === 'deny' ? 'denied' : 'would deny';
+      const reason = record.verdict === 'deny' ? record.reason : (wouldReason(record) ?? record.reason);
+      const by = record.rule === undefined ? 'by default' : `by ${ruleText(record.rule)}`;
+      const cure = remedy(record, group);
+      return `${word} ${protocolOf(record)} ${subject(record)} ${by} (${reason}: ${reasonEntry(reason).summary})${cure === '' ? '' : `; to permit it: ${cure}`}`;
+    },
+    table() {
+      const { reached, denied } = summarise(records);
+      const rows = [...reached, ...denied];
+      if (rows.length === 0) return ['reached nothing, and nothing was denied'];
+      const cells = rows.map(cellsOf);
+      const titles = ['', 'DESTINATION', 'PROTOCOL', 'TIMES', 'BYTES', 'RULE', 'REASON'];
+      const widths = titles.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)));
+      const draw = (row: readonly string[]): string =>
+        row
+          .map((cell, i) => (i === 3 || i === 4 ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!)))
+          .join('  ')
+          .trimEnd();
+      const shown = cells.slice(0, 50);
+      return [
+        draw(titles),
+        ...shown.map(draw),
+        ...(cells.length > shown.length ? [`… and ${cells.length - shown.length} more: see \`cofferdam flows\``] : []),
+        ...(dropped > 0 ? [`${dropped} later records are not in this table: see \`cofferdam flows\``] : []),
+      ];
+    },
+  };
+};
+
+const wouldReason = (record: AnyRecord) =>
+  record.kind !== 'dns' && record.wouldBe !== undefined && record.wouldBe !== 'unknown' ? record.wouldBe.reason : undefined;
+
+const wouldDeny = (record: AnyRecord): boolean =>
+  record.kind !== 'dns' &&
+  record.verdict === 'permit' &&
+  record.wouldBe !== undefined &&
+  record.wouldBe !== 'unknown' &&
+  record.wouldBe.verdict === 'deny';
+
+const verdictWord = { permit: 'reached', deny: 'DENIED', lifted: 'would be denied' } as const;
+
+const bytesText = (bytes: bigint): string => {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
+};
+
+const cellsOf = (row: DestinationSummary): readonly string[] => [
+  verdictWord[row.verdict],
+  row.destination,
+  row.protocol,
+  String(row.count),
+  row.kind === 'dns' ? '' : bytesText(row.bytes),
+  row.rule,
+  row.verdict === 'permit' ? '' : row.reason,
+];

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * maps.h: the tables. Those of a plan are held twice, in outer maps of two slots, and `control.slot` selects all of
+ * them at once; those of flows and names live across plans.
+ */
+#ifndef COFFERDAM_MAPS_H
+#define COFFERDAM_MAPS_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "layout.h"
+
+struct rows_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct bitmap));
+};
+
+struct rule_words_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RULE_WORDS);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct rule_word));
+};
+
+struct rule_infos_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct rule_info));
+};
+
+struct headers_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct plan_header));
+};
+
+struct agents_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct agent_key));
+	__uint(value_size, sizeof(struct agent));
+};
+
+struct destinations_map {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1048576);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(struct destination_key));
+	__uint(value_size, sizeof(struct destination));
+};
+
+struct ports_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PORT_PAGES);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct port_page));
+};
+
+struct name_rows_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(key_size, sizeof(__u32)); /* name id */
+	__uint(value_size, sizeof(struct name_rows));
+};
+
+#define PLAN_TABLE(NAME, INNER)                            \
+	struct {                                           \
+		__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);  \
+		__uint(max_entries, PLAN_SLOTS);           \
+		__type(key, __u32);                        \
+		__array(values, struct INNER);             \
+	} NAME SEC(".maps")
+
+PLAN_TABLE(rows, rows_map);
+PLAN_TABLE(rule_words, rule_words_map);
+PLAN_TABLE(rule_infos, rule_infos_map);
+PLAN_TABLE(headers, headers_map);
+PLAN_TABLE(agents, agents_map);
+PLAN_TABLE(destinations, destinations_map);
+PLAN_TABLE(ports, ports_map);
+PLAN_TABLE(name_rows, name_rows_map);
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} control SEC(".maps");
+
+/* Synthetic address to what it stands for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct synthetic_key);
+	__type(value, struct synthetic);
+} synthetics SEC(".maps");
+
+/* Canonical name, padded with zeroes, to its id. */
+struct name_key {
+	__u8 bytes[NAME_BYTES];
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct name_key);
+	__type(value, __u32);
+} names SEC(".maps");
+
+/* Gateway ports that agents may reach: protocol << 16 | port. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u32);
+} gateway_ports SEC(".maps");
+
+/* Live flows. A plain hash: it never evicts, a full one denies. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HELLO_SLOTS);
+	__type(key, __u32);
+	__type(value, struct hello);
+} hellos SEC(".maps");
+
+/* Indexes of hellos that nobody uses; user space fills it once. */
+struct {
+	__uint(type, BPF_MAP_TYPE_STACK);
+	__uint(max_entries, HELLO_SLOTS);
+	__uint(key_size, 0);
+	__uint(value_size, 4);
+} free_hellos SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 22);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+/* Hits of a rule by its place in the walk; the last entry is the default's. */
+struct rule_hits {
+	__u64 permitted;
+	__u64 denied;
+	__u64 would_deny;
+	__u64 last; /* boot time of the last one */
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct rule_hits);
+} hits SEC(".maps");
+
+/* A deleted inner table must not stop the lookup of the next: each returns 0 where its plan is not there. */
+static __always_inline void *plan_table(void *outer, __u32 slot)
+{
+	return bpf_map_lookup_elem(outer, &slot);
+}
+
+#endif

@@ -1,0 +1,158 @@
+import { readFileSync } from 'node:fs';
+import { parsePrefix, prefixesOverlap } from '@cofferdam/net';
+import {
+  acceptInForeignChains,
+  guardRuleset,
+  guardTable,
+  hostRuleset,
+  removeTagged,
+  runsIn,
+  tableOf,
+} from './host-ruleset.ts';
+import { ip, ipList, setKernel } from './ip-command.ts';
+import type { NetworkNamespace } from './network-namespace.ts';
+import type { Nftables } from './nftables.ts';
+import { topology as t, type Uplink, uplink, uplinkCount } from './topology.ts';
+
+/** The way from a gateway's namespace through its host to the world, and its undoing. */
+export interface HostLink {
+  readonly uplink: Uplink;
+  readonly interfaceName: string;
+  /** Undoes everything. Safe to call twice. */
+  close(): void;
+}
+
+export interface HostLinkOptions {
+  readonly host: NetworkNamespace;
+  readonly nft: Nftables;
+  readonly gateway: NetworkNamespace;
+  /** Hexadecimal, unique on this host; names the link and the table. */
+  readonly run: string;
+  /** Whether a run of this name is still alive: what others left behind is taken away. */
+  readonly isAlive: (run: string) => boolean;
+}
+
+const linkPrefix = 'cfd';
+export const linkName = (run: string): string => `${linkPrefix}${run}`;
+
+const readSetting = (host: NetworkNamespace, name: string): string =>
+  host.run(() => readFileSync(`/proc/sys/net/${name}`, 'ascii').trim());
+
+interface Route {
+  readonly dst?: string;
+  readonly dev?: string;
+}
+
+/** Prefixes that the host has a more special way to than the default. */
+const takenPrefixes = (host: NetworkNamespace) =>
+  [4, 6].flatMap((family) =>
+    (ipList(host, [`-${family}`, 'route', 'show', 'table', 'all']) as Route[]).flatMap(({ dst }) => {
+      const parsed = dst === undefined || dst === 'default' ? undefined : parsePrefix(dst);
+      return parsed?.ok ? [parsed.value] : [];
+    }),
+  );
+
+/** The first free pair of addresses, looked for from a place of the run's own so that two starts seldom meet. */
+const freeUplink = (host: NetworkNamespace, run: string): Uplink => {
+  const taken = takenPrefixes(host);
+  const start = Number.parseInt(run.slice(-4), 16) % uplinkCount;
+  for (let i = 0; i < 256; i++) {
+    const candidate = uplink((start + i) % uplinkCount);
+    const mine = [`${candidate.host4}/32`, `${candidate.gateway4}/32`, `${candidate.host6}/128`];
+    const free = mine.every((text) => {
+      const parsed = parsePrefix(text);
+      return parsed.ok && !taken.some((one) => prefixesOverlap(one, parsed.value));
+    });
+    if (free) return candidate;
+  }
+  throw new Error('no free addresses for the link to the host in 198.19.0.0/16');
+};
+
+/** Interfaces that take router advertisements only while they do not forward: told to take them all the same. */
+const keepRouterAdvertisements = (host: NetworkNamespace): void => {
+  const names = (ipList(host, ['link', 'show']) as { ifname: string }[]).map(({ ifname }) => ifname);
+  for (const name of names) {
+    const setting = `ipv6/conf/${name}/accept_ra`;
+    if (readSetting(host, setting) === '1') setKernel(host, { [setting]: 2 });
+  }
+};
+
+/**
+ * Turns forwarding on where it is off, behind a table that forwards nothing but what runs send. That table is also the memory
+ * of what has to be undone: its two comments say which family was off.
+ */
+const forward = (host: NetworkNamespace, nft: Nftables): void => {
+  const off4 = readSetting(host, 'ipv4/ip_forward') === '0';
+  const off6 = readSetting(host, 'ipv6/conf/all/forwarding') === '0';
+  if (!off4 && !off6) return;
+  nft.run(guardRuleset(`${linkPrefix}*`));
+  if (off4) nft.run(`add chain inet ${guardTable} was_off_ipv4`);
+  if (off6) nft.run(`add chain inet ${guardTable} was_off_ipv6`);
+  if (off6) keepRouterAdvertisements(host);
+  setKernel(host, {
+    ...(off4 ? { 'ipv4/ip_forward': 1 } : {}),
+    ...(off6 ? { 'ipv6/conf/all/forwarding': 1 } : {}),
+  });
+};
+
+const restoreForwarding = (host: NetworkNamespace, nft: Nftables): void => {
+  const ruleset = JSON.stringify(nft.list('list ruleset'));
+  if (!ruleset.includes(`"${guardTable}"`)) return;
+  setKernel(host, {
+    ...(ruleset.includes('"was_off_ipv4"') ? { 'ipv4/ip_forward': 0 } : {}),
+    ...(ruleset.includes('"was_off_ipv6"') ? { 'ipv6/conf/all/forwarding': 0 } : {}),
+  });
+  nft.run(`delete table inet ${guardTable}`);
+};
+
+/** Takes away what a run left in the host: table, tagged rules, and after the last run the forwarding it needed. */
+const clean = (host: NetworkNamespace, nft: Nftables, run: string): void => {
+  const listing = nft.list('list ruleset');
+  const commands = [...removeTagged(listing, run)];
+  if (JSON.stringify(listing).includes(`"${tableOf(run)}"`)) commands.push(`delete table inet ${tableOf(run)}`);
+  if (commands.length > 0) nft.run(commands.join('\n'));
+  if (runsIn(nft.list('list ruleset')).length === 0) restoreForwarding(host, nft);
+};
+
+/** Takes away what runs that are dead have left in the host. Returns their names. */
+export const cleanHost = (host: NetworkNamespace, nft: Nftables, isAlive: (run: string) => boolean): readonly string[] => {
+  const dead = runsIn(nft.list('list ruleset')).filter((run) => !isAlive(run));
+  for (const run of dead) clean(host, nft, run);
+  return dead;
+};
+
+export const linkToHost = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLink => {
+  cleanHost(host, nft, isAlive);
+  const addresses = freeUplink(host, run);
+  const link = linkName(run);
+  let closed = false;
+  const close = (): void => {
+    if (closed) return;
+    closed = true;
+    if ((ipList(host, ['link', 'show']) as { ifname: string }[]).some(({ ifname }) => ifname === link))
+      ip(host, [`link delete ${link}`]);
+    clean(host, nft, run);
+  };
+  try {
+    nft.run(hostRuleset({ run, link, gateway4: addresses.gateway4, gateway6: addresses.gateway6 }));
+    const foreign = acceptInForeignChains(nft.list('list chains'), run, link);
+    if (foreign.length > 0) nft.run(foreign.join('\n'));
+    forward(host, nft);
+    ip(host, [
+      `link add ${link} type veth peer name ${t.uplinkInterface} netns ${gateway.path}`,
+      `addr add ${addresses.host4}/30 dev ${link}`,
+      `addr add ${addresses.host6}/126 dev ${link} nodad`,
+      `link set ${link} up`,
+    ]);
+    ip(gateway, [
+      `addr add ${addresses.gateway4}/30 dev ${t.uplinkInterface}`,
+      `addr add ${addresses.gateway6}/126 dev ${t.uplinkInterface} nodad`,
+      `link set ${t.uplinkInterface} up`,
+    ]);
+    setKernel(host, { [`ipv4/conf/${link}/rp_filter`]: 0, [`ipv6/conf/${link}/accept_ra`]: 0 });
+    return { uplink: addresses, interfaceName: link, close };
+  } catch (e) {
+    close();
+    throw e;
+  }
+};

@@ -1,0 +1,101 @@
+/**
+ * What a run adds to its host's netfilter, as text for nft: one table of its own, named after the run, and an accept at the
+ * head of other tables' forward chains, tagged with the run so that it can be found and taken away. Pure text and JSON.
+ */
+
+export const tablePrefix = 'cofferdam_';
+export const tableOf = (run: string): string => `${tablePrefix}${run}`;
+const tagOf = (run: string): string => `cofferdam:${run}`;
+
+export interface HostRuleset {
+  readonly run: string;
+  /** The host's end of the uplink. */
+  readonly link: string;
+  readonly gateway4: string;
+  readonly gateway6: string;
+}
+
+/** Masquerades what the run sends, and lets nothing begin a connection towards it. */
+export const hostRuleset = (r: HostRuleset): string => `
+table inet ${tableOf(r.run)} {
+  chain forward {
+    type filter hook forward priority filter - 1; policy accept;
+    iifname "${r.link}" accept
+    oifname "${r.link}" ct state established,related accept
+    oifname "${r.link}" drop
+  }
+
+  chain translate_out {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${r.gateway4} oifname != "${r.link}" masquerade
+    ip6 saddr ${r.gateway6} oifname != "${r.link}" masquerade
+  }
+}
+`;
+
+/** The table that keeps a host which was no router from becoming one: only what runs send is forwarded. */
+export const guardTable = 'cofferdam_guard';
+
+/** `links`: name pattern of every run's link. */
+export const guardRuleset = (links: string): string => `
+table inet ${guardTable} {
+  chain forward {
+    type filter hook forward priority filter; policy drop;
+    iifname "${links}" accept
+    oifname "${links}" accept
+  }
+}
+`;
+
+interface ListedChain {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  readonly hook?: string;
+}
+
+interface ListedRule extends ListedChain {
+  readonly chain: string;
+  readonly handle: number;
+  readonly comment?: string;
+}
+
+const listed = <T>(listing: unknown, kind: string): T[] => {
+  const items = (listing as { nftables?: unknown[] } | undefined)?.nftables ?? [];
+  return items.flatMap((item) => {
+    const found = (item as Record<string, unknown>)[kind];
+    return found === undefined ? [] : [found as T];
+  });
+};
+
+/**
+ * Commands that insert our accept into every forward chain of other tables: another table's verdict to drop would stand,
+ * whatever ours says. `listing`: the JSON of `list chains`.
+ */
+export const acceptInForeignChains = (listing: unknown, run: string, link: string): readonly string[] =>
+  listed<ListedChain>(listing, 'chain')
+    .filter(({ hook, table }) => hook === 'forward' && !table.startsWith(tablePrefix))
+    .filter(({ family }) => family === 'ip' || family === 'ip6' || family === 'inet')
+    .flatMap(({ family, table, name }) =>
+      ['iifname', 'oifname'].map(
+        (side) =>
+          `insert rule ${family} "${table}" "${name}" ${side} "${link}" ${side === 'oifname' ? 'ct state established,related ' : ''}accept comment "${tagOf(run)}"`,
+      ),
+    );
+
+/** Commands that take away every rule tagged with the run. `listing`: the JSON of `list ruleset`. */
+export const removeTagged = (listing: unknown, run: string): readonly string[] =>
+  listed<ListedRule>(listing, 'rule')
+    .filter(({ comment }) => comment === tagOf(run))
+    .map(({ family, table, chain, handle }) => `delete rule ${family} "${table}" "${chain}" handle ${handle}`);
+
+/** Runs that have left something in the host's netfilter: by their tables and by their tags. `listing`: the JSON of `list ruleset`. */
+export const runsIn = (listing: unknown): readonly string[] => {
+  const tables = listed<{ name: string }>(listing, 'table')
+    .filter(({ name }) => name.startsWith(tablePrefix) && name !== guardTable)
+    .map(({ name }) => name.slice(tablePrefix.length));
+  const tags = listed<ListedRule>(listing, 'rule').flatMap(({ comment }) =>
+    comment?.startsWith('cofferdam:') ? [comment.slice('cofferdam:'.length)] : [],
+  );
+  return [...new Set([...tables, ...tags])];
+};

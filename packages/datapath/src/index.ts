@@ -1,0 +1,34 @@
+/**
+ * datapath: the kernel side of a gateway and everything that carries packets: the eBPF program and its tables, the network namespaces of
+ * a run, netfilter, routes, the link to the host, and listening sockets inside a namespace.
+ *
+ *     plan, names ──▶ kernel ──▶ tables ◀── from_agent, to_agent (tc)       packets: agent0 ──▶ netfilter ──▶ up0 ──▶ host
+ *     flow events ◀── kernel ◀── ring buffer
+ *
+ * It carries out a plan and knows no policy. Whoever holds its objects in user space may die at any moment: what is in the kernel stays
+ * as it is, and what is not there is closed.
+ */
+export { cleanHost, type HostLink, type HostLinkOptions, linkName, linkToHost } from './host-link.ts';
+export { hasDefaultRoute } from './ip-command.ts';
+export { type InstalledName, type Kernel, kernelObjectFile, openKernel } from './kernel.ts';
+export {
+  decodeFlow,
+  encodeFlowKey,
+  eventKind,
+  type FlowKey,
+  flowFlag,
+  flowState,
+  type KernelEvent,
+  type KernelFlow,
+  layout,
+} from './layout.ts';
+export { connectFrom, type ListenerOptions, openListener } from './listeners.ts';
+export { bootTime, closeDescriptor, interfaceIndex, SystemCallError } from './libc.ts';
+export { marks, passMark, realAddresses } from './marks.ts';
+export { createNetworkNamespace, currentNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
+export { type Nftables, NftError, openNftables } from './nftables.ts';
+export { gatewayRuleset } from './gateway-ruleset.ts';
+export { createRunNetwork, type RunNetwork, routeGateway } from './run-network.ts';
+export { topology, type Uplink } from './topology.ts';
+export { createNameTranslation, type NameTranslation } from './name-translation.ts';
+export { loadBpfObject, runProgram, type TestRun } from './libbpf.ts';

@@ -1,0 +1,277 @@
+import { type Address, addressFromBytes, addressToBytes, type DomainName, type Family } from '@cofferdam/net';
+import type { Fact, Stage } from '@cofferdam/verdict';
+import { absent, unknown, unreadable } from '@cofferdam/verdict';
+
+/**
+ * The structures of ../bpf/layout.h, by byte offset. A test compares every size and offset here with the BTF of the compiled
+ * program, so neither side can change alone. All numbers are little-endian but ports and addresses, which are as on the wire.
+ */
+export const layout = {
+  bitmap: { size: 2600, words: 0, summary: 2560 },
+  rule_word: {
+    size: 72,
+    enforced: 0,
+    everything: 8,
+    permit: 16,
+    web: 24,
+    tls_required: 32,
+    tls_absent: 40,
+    needs_request: 48,
+    needs_proxy: 56,
+    to_public: 64,
+  },
+  rule_info: { size: 8, flags: 0 },
+  plan_header: { size: 3088, revision: 0, flags: 4, words: 8, epochs: 12, epoch_from: 16, epoch_row: 2064 },
+  control: { size: 8, slot: 0, live: 4 },
+  agent_key: { size: 24, ifindex: 0, family: 4, address: 8 },
+  agent: { size: 20, id: 0, row: 4, flags: 8, mac: 12 },
+  destination_key: { size: 24, bits: 0, family: 4, bytes: 5 },
+  destination: { size: 8, row: 0, flags: 4 },
+  port_page: { size: 1024, row: 0 },
+  synthetic_key: { size: 20, family: 0, address: 4 },
+  synthetic: { size: 136, name: 0, count: 4, real: 8 },
+  name_rows: { size: 12, web: 0, sure: 4, host: 8 },
+  flow_key: {
+    size: 44,
+    ifindex: 0,
+    family: 4,
+    protocol: 5,
+    source_port: 6,
+    destination_port: 8,
+    source: 12,
+    destination: 28,
+  },
+  flow: {
+    size: 144,
+    start: 0,
+    last: 8,
+    first_byte: 16,
+    bytes_out: 24,
+    packets_out: 32,
+    bytes_in: 40,
+    packets_in: 48,
+    generation: 56,
+    real: 64,
+    agent: 80,
+    name: 84,
+    claimed: 88,
+    revision: 92,
+    base: 96,
+    judged_end: 100,
+    client_ack: 104,
+    server_base: 108,
+    slot: 112,
+    flags: 116,
+    rule: 120,
+    would_rule: 122,
+    state: 124,
+    reason: 125,
+    stage: 126,
+    tls: 127,
+    claimed_state: 128,
+    choice: 129,
+    would_verdict: 130,
+    would_reason: 131,
+    mac: 132,
+  },
+  event: { size: 456, kind: 0, name_length: 4, key: 8, flow: 56, name: 200 },
+  rule_hits: { size: 32, permitted: 0, denied: 8, would_deny: 16, last: 24 },
+  counters: { size: 2056, events_lost: 0, dropped: 8 },
+} as const;
+
+export const limits = {
+  ruleWords: 320,
+  summaryWords: 5,
+  epochs: 256,
+  realAddresses: 8,
+  nameBytes: 256,
+  helloSlots: 1024,
+  portPage: 256,
+  portPages: 2 * 256 + 1,
+  ruleDefault: 0xffff,
+} as const;
+
+export const planFlag = { monitored: 1, namesOpen: 2, runMonitored: 4 } as const;
+export const agentFlag = { monitored: 1, macKnown: 2 } as const;
+export const kernelRuleFlag = { drops: 1, refusesEch: 2 } as const;
+export const poolFlag = 16;
+export const row = { empty: 0, noName: 1, unknownName: 2 } as const;
+
+export const flowState = { none: 0, pending: 1, binding: 2, permitted: 3, denied: 4, proxied: 5 } as const;
+export const flowFlag = {
+  synAnswered: 0x1,
+  serverSpoke: 0x2,
+  clientFin: 0x4,
+  serverFin: 0x8,
+  reset: 0x10,
+  plainHttp: 0x40,
+  ech: 0x800,
+  published: 0x1000,
+} as const;
+export const eventKind = { verdict: 1, denied: 2, nameMiss: 3, synUnanswered: 4 } as const;
+
+const protocolNumber = { tcp: 6, udp: 17, icmp: 1 } as const;
+const protocolNames: ReadonlyMap<number, 'tcp' | 'udp' | 'icmp'> = new Map([
+  [6, 'tcp'],
+  [17, 'udp'],
+  [1, 'icmp'],
+]);
+
+/** 16 bytes; an IPv4 address takes the first four. */
+export const addressBytes = (address: Address): Buffer => {
+  const bytes = Buffer.alloc(16);
+  bytes.set(addressToBytes(address));
+  return bytes;
+};
+
+const readAddress = (bytes: Buffer, at: number, family: Family): Address =>
+  addressFromBytes(bytes.subarray(at, at + (family === 4 ? 4 : 16)));
+
+export const agentKey = (ifindex: number, address: Address): Buffer => {
+  const o = layout.agent_key;
+  const key = Buffer.alloc(o.size);
+  key.writeUInt32LE(ifindex, o.ifindex);
+  key.writeUInt32LE(address.family, o.family);
+  addressBytes(address).copy(key, o.address);
+  return key;
+};
+
+export const destinationKey = (family: Family, bytes: Uint8Array, length: number): Buffer => {
+  const o = layout.destination_key;
+  const key = Buffer.alloc(o.size);
+  key.writeUInt32LE(8 + length, o.bits);
+  key[o.family] = family;
+  key.set(bytes, o.bytes);
+  return key;
+};
+
+export const syntheticKey = (address: Address): Buffer => {
+  const o = layout.synthetic_key;
+  const key = Buffer.alloc(o.size);
+  key.writeUInt32LE(address.family, o.family);
+  addressBytes(address).copy(key, o.address);
+  return key;
+};
+
+export const nameKey = (name: DomainName): Buffer => {
+  const key = Buffer.alloc(limits.nameBytes);
+  key.write(name, 'ascii');
+  return key;
+};
+
+/** A flow by its ends, as the agent writes them. Ports of icmp: the echo identifier, and 0. */
+export interface FlowKey {
+  readonly ifindex: number;
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | number;
+  readonly source: Address;
+  readonly sourcePort: number;
+  readonly destination: Address;
+  readonly destinationPort: number;
+}
+
+export const encodeFlowKey = (flow: FlowKey): Buffer => {
+  const o = layout.flow_key;
+  const key = Buffer.alloc(o.size);
+  key.writeUInt32LE(flow.ifindex, o.ifindex);
+  key[o.family] = flow.source.family;
+  key[o.protocol] = typeof flow.protocol === 'number' ? flow.protocol : protocolNumber[flow.protocol];
+  key.writeUInt16BE(flow.sourcePort, o.source_port);
+  key.writeUInt16BE(flow.destinationPort, o.destination_port);
+  addressBytes(flow.source).copy(key, o.source);
+  addressBytes(flow.destination).copy(key, o.destination);
+  return key;
+};
+
+export const decodeFlowKey = (bytes: Buffer): FlowKey => {
+  const o = layout.flow_key;
+  // A packet that could not be read may have no family: it is shown as IPv4.
+  const family: Family = bytes[o.family] === 6 ? 6 : 4;
+  const number = bytes[o.protocol]!;
+  return {
+    ifindex: bytes.readUInt32LE(o.ifindex),
+    protocol: protocolNames.get(number) ?? number,
+    source: readAddress(bytes, o.source, family),
+    sourcePort: bytes.readUInt16BE(o.source_port),
+    destination: readAddress(bytes, o.destination, family),
+    destinationPort: bytes.readUInt16BE(o.destination_port),
+  };
+};
+
+const factStates: readonly Fact<true>[] = [unknown, absent, unreadable, { state: 'known', value: true }];
+const stages: readonly Stage[] = ['packet', 'name', 'request'];
+const wouldVerdicts = [undefined, 'permit', 'deny', 'unknown'] as const;
+
+/** What the kernel holds of a flow. Times are nanoseconds since boot. */
+export interface KernelFlow {
+  readonly start: bigint;
+  readonly last: bigint;
+  readonly firstByte: bigint;
+  readonly toDestination: { readonly bytes: bigint; readonly packets: bigint };
+  readonly toAgent: { readonly bytes: bigint; readonly packets: bigint };
+  readonly real: Address;
+  readonly agent: number;
+  /** Id of the address name; 0: none. */
+  readonly name: number;
+  readonly revision: number;
+  readonly flags: number;
+  /** Undefined: the default. */
+  readonly rule: number | undefined;
+  readonly wouldRule: number | undefined;
+  readonly wouldVerdict: 'permit' | 'deny' | 'unknown' | undefined;
+  readonly wouldReason: number;
+  readonly state: number;
+  readonly reason: number;
+  readonly stage: Stage;
+  readonly tls: Fact<true>;
+  readonly claimed: Fact<true>;
+  /** 1 + index of the hello it holds; 0: none. */
+  readonly slot: number;
+}
+
+const ruleOf = (value: number): number | undefined => (value === limits.ruleDefault ? undefined : value);
+
+export const decodeFlow = (bytes: Buffer, family: Family): KernelFlow => {
+  const o = layout.flow;
+  return {
+    start: bytes.readBigUInt64LE(o.start),
+    last: bytes.readBigUInt64LE(o.last),
+    firstByte: bytes.readBigUInt64LE(o.first_byte),
+    toDestination: { bytes: bytes.readBigUInt64LE(o.bytes_out), packets: bytes.readBigUInt64LE(o.packets_out) },
+    toAgent: { bytes: bytes.readBigUInt64LE(o.bytes_in), packets: bytes.readBigUInt64LE(o.packets_in) },
+    real: readAddress(bytes, o.real, family),
+    agent: bytes.readUInt32LE(o.agent),
+    name: bytes.readUInt32LE(o.name),
+    revision: bytes.readUInt32LE(o.revision),
+    flags: bytes.readUInt32LE(o.flags),
+    rule: ruleOf(bytes.readUInt16LE(o.rule)),
+    wouldRule: ruleOf(bytes.readUInt16LE(o.would_rule)),
+    wouldVerdict: wouldVerdicts[bytes[o.would_verdict]!],
+    wouldReason: bytes[o.would_reason]!,
+    state: bytes[o.state]!,
+    reason: bytes[o.reason]!,
+    stage: stages[bytes[o.stage]!] ?? 'packet',
+    tls: factStates[bytes[o.tls]!] ?? unknown,
+    claimed: factStates[bytes[o.claimed_state]!] ?? unknown,
+    slot: bytes.readUInt32LE(o.slot),
+  };
+};
+
+export interface KernelEvent {
+  readonly kind: number;
+  readonly key: FlowKey;
+  readonly flow: KernelFlow;
+  /** The claimed name as it was read, folded to lower case; empty: none. */
+  readonly name: string;
+}
+
+export const decodeEvent = (bytes: Buffer): KernelEvent => {
+  const o = layout.event;
+  const key = decodeFlowKey(bytes.subarray(o.key, o.key + layout.flow_key.size));
+  const length = Math.min(bytes.readUInt32LE(o.name_length), 253);
+  return {
+    kind: bytes.readUInt32LE(o.kind),
+    key,
+    flow: decodeFlow(bytes.subarray(o.flow, o.flow + layout.flow.size), key.source.family),
+    name: bytes.toString('latin1', o.name, o.name + length),
+  };
+};

@@ -1,0 +1,283 @@
+import koffi from 'koffi';
+import { E2BIG, EEXIST, ENOENT, ENOSPC, SystemCallError } from './libc.ts';
+
+/** libbpf 1.x: loading, maps, tc hooks, ring buffers, test runs. Every call that fails throws with its name and error. */
+const libbpf = koffi.load('libbpf.so.1');
+
+const openFile = libbpf.func('void *bpf_object__open_file(const char *path, const void *opts)');
+const loadObject = libbpf.func('int bpf_object__load(void *object)');
+const closeObject = libbpf.func('void bpf_object__close(void *object)');
+const findMap = libbpf.func('void *bpf_object__find_map_by_name(void *object, const char *name)');
+const findProgram = libbpf.func('void *bpf_object__find_program_by_name(void *object, const char *name)');
+const mapFd = libbpf.func('int bpf_map__fd(void *map)');
+const setMaxEntries = libbpf.func('int bpf_map__set_max_entries(void *map, uint32_t entries)');
+const programFd = libbpf.func('int bpf_program__fd(void *program)');
+const mapCreate = libbpf.func(
+  'int bpf_map_create(int type, const char *name, uint32_t key, uint32_t value, uint32_t entries, const void *opts)',
+);
+const update = libbpf.func('int bpf_map_update_elem(int fd, const void *key, const void *value, uint64_t flags)');
+const lookup = libbpf.func('int bpf_map_lookup_elem(int fd, const void *key, void *value)');
+const remove = libbpf.func('int bpf_map_delete_elem(int fd, const void *key)');
+const lookupBatch = libbpf.func(
+  'int bpf_map_lookup_batch(int fd, void *from, void *next, void *keys, void *values, _Inout_ uint32_t *count, const void *opts)',
+);
+const updateBatch = libbpf.func(
+  'int bpf_map_update_batch(int fd, const void *keys, const void *values, _Inout_ uint32_t *count, const void *opts)',
+);
+const hookCreate = libbpf.func('int bpf_tc_hook_create(void *hook)');
+const hookDestroy = libbpf.func('int bpf_tc_hook_destroy(void *hook)');
+const attach = libbpf.func('int bpf_tc_attach(const void *hook, void *opts)');
+const ringNew = libbpf.func('void *ring_buffer__new(int fd, void *callback, void *context, const void *opts)');
+const ringConsume = libbpf.func('int ring_buffer__consume(void *ring)');
+const ringFree = libbpf.func('void ring_buffer__free(void *ring)');
+const testRun = libbpf.func('int bpf_prog_test_run_opts(int fd, void *opts)');
+const Sample = koffi.proto('int Sample(void *context, void *data, size_t size)');
+const printSetting = koffi.proto('int Printer(int level, const char *format, void *arguments)');
+const setPrint = libbpf.func('void *libbpf_set_print(Printer *print)');
+
+/** libbpf prints to stderr what it also returns as errors; `doctor` and errors say it better. */
+export const quietLibbpf = (): void => void setPrint(null);
+void printSetting;
+
+const failing = (call: string, result: number, detail = ''): number => {
+  if (result < 0) throw new SystemCallError(call, -result, detail);
+  return result;
+};
+
+
+export const MapType = { hash: 1, array: 2, lpmTrie: 11 } as const;
+export const BPF_F_NO_PREALLOC = 1;
+export const BPF_F_INNER_MAP = 0x1000;
+
+/** A map by its descriptor. Keys and values are buffers of exactly the sizes that it was made with. */
+export interface KernelMap {
+  readonly fd: number;
+  set(key: Uint8Array, value: Uint8Array): void;
+  /** False where the map is full. */
+  tryset(key: Uint8Array, value: Uint8Array): boolean;
+  /** Fills `value`; false where the key is not there. */
+  get(key: Uint8Array, value: Uint8Array): boolean;
+  /** False where the key was not there. */
+  delete(key: Uint8Array): boolean;
+  /** `count` keys and values laid end to end. */
+  setAll(keys: Uint8Array, values: Uint8Array, count: number): void;
+}
+
+export const kernelMap = (fd: number): KernelMap => ({
+  fd,
+  set: (key, value) => void failing('bpf_map_update_elem', update(fd, key, value, 0)),
+  tryset(key, value) {
+    const result = update(fd, key, value, 0);
+    if (result === -ENOSPC || result === -E2BIG) return false;
+    failing('bpf_map_update_elem', result);
+    return true;
+  },
+  get(key, value) {
+    const result = lookup(fd, key, value);
+    if (result === -ENOENT) return false;
+    failing('bpf_map_lookup_elem', result);
+    return true;
+  },
+  delete(key) {
+    const result = remove(fd, key);
+    if (result === -ENOENT) return false;
+    failing('bpf_map_delete_elem', result);
+    return true;
+  },
+  setAll(keys, values, count) {
+    if (count === 0) return;
+    const done = [count];
+    failing('bpf_map_update_batch', updateBatch(fd, keys, values, done, null));
+  },
+});
+
+/** All entries of a hash, in batches; entries that are added or deleted meanwhile may be missed, none is seen twice in a batch. */
+export function* entries(
+  fd: number,
+  keySize: number,
+  valueSize: number,
+  batch = 2048,
+): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
+  const keys = Buffer.alloc(keySize * batch);
+  const values = Buffer.alloc(valueSize * batch);
+  let from: Buffer | null = null;
+  for (;;) {
+    const next = Buffer.alloc(Math.max(keySize, 8));
+    const count = [batch];
+    const result = lookupBatch(fd, from, next, keys, values, count, null);
+    if (result < 0 && result !== -ENOENT) failing('bpf_map_lookup_batch', result);
+    for (let i = 0; i < count[0]!; i++)
+      yield {
+        key: Buffer.from(keys.subarray(i * keySize, (i + 1) * keySize)),
+        value: Buffer.from(values.subarray(i * valueSize, (i + 1) * valueSize)),
+      };
+    if (result === -ENOENT) return;
+    from = next;
+  }
+}
+
+export interface MapShape {
+  readonly type: number;
+  readonly name: string;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly entries: number;
+  readonly flags: number;
+}
+
+/** struct bpf_map_create_opts of libbpf 1.1: size_t sz; __u32 btf_fd, key type, value type, vmlinux value type, inner_map_fd, map_flags; … */
+export const createMap = (shape: MapShape): KernelMap => {
+  const opts = Buffer.alloc(56);
+  opts.writeBigUInt64LE(56n, 0);
+  opts.writeUInt32LE(shape.flags, 28);
+  const fd = mapCreate(shape.type, shape.name, shape.keySize, shape.valueSize, shape.entries, opts);
+  return kernelMap(failing('bpf_map_create', fd, shape.name));
+};
+
+export interface BpfObject {
+  map(name: string): KernelMap;
+  programFd(name: string): number;
+  close(): void;
+}
+
+/** Loads an object file; `sizes` gives maps other sizes than they were compiled with. */
+export const loadBpfObject = (path: string, sizes: Readonly<Record<string, number>> = {}): BpfObject => {
+  const object = openFile(path, null);
+  if (object === null) throw new SystemCallError('bpf_object__open_file', koffi.errno(), path);
+  for (const [name, entries] of Object.entries(sizes)) {
+    const map = findMap(object, name);
+    if (map === null) throw new Error(`no map \`${name}\` in ${path}`);
+    failing('bpf_map__set_max_entries', setMaxEntries(map, entries), name);
+  }
+  const result = loadObject(object);
+  if (result < 0) {
+    closeObject(object);
+    failing('bpf_object__load', result, path);
+  }
+  return {
+    map(name) {
+      const map = findMap(object, name);
+      if (map === null) throw new Error(`no map \`${name}\` in ${path}`);
+      return kernelMap(mapFd(map));
+    },
+    programFd(name) {
+      const program = findProgram(object, name);
+      if (program === null) throw new Error(`no program \`${name}\` in ${path}`);
+      return programFd(program);
+    },
+    close: () => closeObject(object),
+  };
+};
+
+const attachPoint = { ingress: 1, egress: 2 } as const;
+
+/** Attaches a program to an interface of the calling thread's namespace, as the first and only filter of its kind. */
+export const attachTc = (ifindex: number, direction: 'ingress' | 'egress', program: number): void => {
+  // struct bpf_tc_hook: size_t sz; int ifindex; enum attach_point; __u32 parent
+  const hook = Buffer.alloc(24);
+  hook.writeBigUInt64LE(24n, 0);
+  hook.writeInt32LE(ifindex, 8);
+  hook.writeInt32LE(attachPoint.ingress | attachPoint.egress, 12);
+  const made = hookCreate(hook);
+  if (made < 0 && made !== -EEXIST) failing('bpf_tc_hook_create', made);
+  hook.writeInt32LE(attachPoint[direction], 12);
+  // struct bpf_tc_opts: size_t sz; int prog_fd; __u32 flags, prog_id, handle, priority
+  const opts = Buffer.alloc(32);
+  opts.writeBigUInt64LE(32n, 0);
+  opts.writeInt32LE(program, 8);
+  opts.writeUInt32LE(1, 20);
+  opts.writeUInt32LE(1, 24);
+  failing('bpf_tc_attach', attach(hook, opts), direction);
+};
+
+/** Removes both hooks of an interface with whatever is attached to them. */
+export const detachTc = (ifindex: number): void => {
+  const hook = Buffer.alloc(24);
+  hook.writeBigUInt64LE(24n, 0);
+  hook.writeInt32LE(ifindex, 8);
+  hook.writeInt32LE(attachPoint.ingress | attachPoint.egress, 12);
+  failing('bpf_tc_hook_destroy', hookDestroy(hook));
+};
+
+export interface Ring {
+  /** Hands every waiting sample to the receiver, on this thread, without a system call where none waits. */
+  consume(): number;
+  close(): void;
+}
+
+export const openRing = (fd: number, receive: (sample: Buffer) => void): Ring => {
+  let failure: unknown;
+  const callback = koffi.register((_context: unknown, data: unknown, size: number | bigint) => {
+    try {
+      receive(Buffer.from(koffi.decode(data, koffi.array('uint8_t', Number(size), 'Typed')) as Uint8Array));
+    } catch (e) {
+      failure ??= e;
+    }
+    return 0;
+  }, koffi.pointer(Sample));
+  const ring = ringNew(fd, callback, null, null);
+  if (ring === null) throw new SystemCallError('ring_buffer__new', koffi.errno(), '');
+  return {
+    consume() {
+      const count = failing('ring_buffer__consume', ringConsume(ring));
+      if (failure !== undefined) {
+        const e = failure;
+        failure = undefined;
+        throw e;
+      }
+      return count;
+    },
+    close() {
+      ringFree(ring);
+      koffi.unregister(callback);
+    },
+  };
+};
+
+export interface TestRun {
+  /** What the program returned: TC_ACT_OK 0, TC_ACT_SHOT 2. */
+  readonly result: number;
+  readonly mark: number;
+  readonly packet: Buffer;
+  /** Nanoseconds of one run, mean over `repeat`. */
+  readonly nanoseconds: number;
+}
+
+/** Offsets in struct __sk_buff (include/uapi/linux/bpf.h). */
+const skbSize = 192;
+const skbMark = 8;
+const skbIngressIfindex = 36;
+const skbIfindex = 40;
+
+/** BPF_PROG_TEST_RUN of a tc program. `ifindex` must exist in the calling thread's namespace. */
+export const runProgram = (
+  program: number,
+  packet: Uint8Array,
+  context: { readonly ifindex: number; readonly ingressIfindex?: number },
+  repeat = 1,
+): TestRun => {
+  const out = Buffer.alloc(packet.length + 256);
+  const contextIn = Buffer.alloc(skbSize);
+  contextIn.writeUInt32LE(context.ifindex, skbIfindex);
+  contextIn.writeUInt32LE(context.ingressIfindex ?? 0, skbIngressIfindex);
+  const contextOut = Buffer.alloc(skbSize);
+  // struct bpf_test_run_opts: size_t sz; data_in, data_out; __u32 sizes; ctx_in, ctx_out; __u32 sizes; retval; repeat; duration; flags; cpu; batch
+  const opts = Buffer.alloc(80);
+  opts.writeBigUInt64LE(80n, 0);
+  opts.writeBigUInt64LE(koffi.address(packet), 8);
+  opts.writeBigUInt64LE(koffi.address(out), 16);
+  opts.writeUInt32LE(packet.length, 24);
+  opts.writeUInt32LE(out.length, 28);
+  opts.writeBigUInt64LE(koffi.address(contextIn), 32);
+  opts.writeBigUInt64LE(koffi.address(contextOut), 40);
+  opts.writeUInt32LE(skbSize, 48);
+  opts.writeUInt32LE(skbSize, 52);
+  opts.writeInt32LE(repeat, 60);
+  failing('bpf_prog_test_run_opts', testRun(program, opts));
+  return {
+    result: opts.readUInt32LE(56),
+    mark: contextOut.readUInt32LE(skbMark),
+    packet: out.subarray(0, opts.readUInt32LE(28)),
+    nanoseconds: opts.readUInt32LE(64),
+  };
+};

@@ -1,0 +1,83 @@
+import koffi from 'koffi';
+
+/** The C library, for what Node has no door to: namespaces, socket options before bind, and clocks. */
+const libc = koffi.load('libc.so.6');
+
+const setnsC = libc.func('int setns(int fd, int nstype)');
+const unshareC = libc.func('int unshare(int flags)');
+const openC = libc.func('int open(const char *path, int flags)');
+const closeC = libc.func('int close(int fd)');
+const socketC = libc.func('int socket(int domain, int type, int protocol)');
+const setsockoptC = libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)');
+const bindC = libc.func('int bind(int fd, const void *address, unsigned int length)');
+const listenC = libc.func('int listen(int fd, int backlog)');
+const connectC = libc.func('int connect(int fd, const void *address, unsigned int length)');
+const indexC = libc.func('unsigned int if_nametoindex(const char *name)');
+const clockC = libc.func('int clock_gettime(int clock, _Out_ int64_t *time)');
+
+/** A system call that failed, by its name and the error number of <errno.h>. */
+export class SystemCallError extends Error {
+  readonly call: string;
+  readonly errno: number;
+  constructor(call: string, errno: number, detail: string) {
+    super(`${call}${detail === '' ? '' : ` ${detail}`}: ${errorName(errno)}`);
+    this.call = call;
+    this.errno = errno;
+  }
+}
+
+const errorNames: ReadonlyMap<number, string> = new Map(Object.entries(koffi.os.errno).map(([name, n]) => [n, name]));
+const errorName = (errno: number): string => errorNames.get(errno) ?? `error ${errno}`;
+
+const checked = (call: string, result: number, detail = ''): number => {
+  if (result < 0) throw new SystemCallError(call, koffi.errno(), detail);
+  return result;
+};
+
+/** Numbers of <asm-generic/errno.h>, the same on every architecture that is supported. */
+export const ENOENT = 2;
+export const E2BIG = 7;
+export const EEXIST = 17;
+export const ENOSPC = 28;
+const EINPROGRESS = 115;
+
+export const CLONE_NEWNET = 0x40000000;
+const O_RDONLY = 0;
+const O_CLOEXEC = 0o2000000;
+
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const SOCK_NONBLOCK = 0o4000;
+
+export const setns = (fd: number, kind: number): void => void checked('setns', setnsC(fd, kind));
+export const unshare = (flags: number): void => void checked('unshare', unshareC(flags));
+export const openPath = (path: string): number => checked('open', openC(path, O_RDONLY | O_CLOEXEC), path);
+export const closeDescriptor = (fd: number): void => void checked('close', closeC(fd));
+/** Non-blocking, closed on exec. */
+export const openSocket = (domain: number, type: number): number =>
+  checked('socket', socketC(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+export const setSocketFlag = (fd: number, level: number, name: number): void =>
+  void checked('setsockopt', setsockoptC(fd, level, name, Buffer.from([1, 0, 0, 0]), 4), `${level}/${name}`);
+export const bindSocket = (fd: number, address: Buffer, text: string): void =>
+  void checked('bind', bindC(fd, address, address.length), text);
+export const listenSocket = (fd: number, backlog: number): void => void checked('listen', listenC(fd, backlog));
+
+/** Begins to connect; a non-blocking socket goes on by itself. */
+export const connectSocket = (fd: number, address: Buffer, text: string): void => {
+  if (connectC(fd, address, address.length) < 0 && koffi.errno() !== EINPROGRESS)
+    throw new SystemCallError('connect', koffi.errno(), text);
+};
+
+/** Index of an interface in the namespace of the calling thread; 0 where there is none. */
+export const interfaceIndex = (name: string): number => indexC(name);
+
+const CLOCK_BOOTTIME = 7;
+/** Nanoseconds since boot, sleep included: the clock that the kernel program reads. */
+export const bootTime = (): bigint => {
+  const time = new BigInt64Array(2);
+  checked('clock_gettime', clockC(CLOCK_BOOTTIME, time));
+  return time[0]! * 1_000_000_000n + time[1]!;
+};

@@ -1,0 +1,79 @@
+import { Socket } from 'node:net';
+import { type Address, addressToBytes, formatAddress } from '@cofferdam/net';
+import {
+  AF_INET,
+  AF_INET6,
+  bindSocket,
+  closeDescriptor,
+  connectSocket,
+  listenSocket,
+  openSocket,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  setSocketFlag,
+} from './libc.ts';
+import type { NetworkNamespace } from './network-namespace.ts';
+
+/** Numbers of <sys/socket.h>, <netinet/in.h> and <linux/in6.h>. */
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SOL_IP = 0;
+const IP_TRANSPARENT = 19;
+const SOL_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const IPV6_TRANSPARENT = 75;
+
+/** struct sockaddr_in or sockaddr_in6. */
+const socketAddress = (address: Address, port: number): Buffer => {
+  const bytes = Buffer.alloc(address.family === 4 ? 16 : 28);
+  bytes.writeUInt16LE(address.family === 4 ? AF_INET : AF_INET6, 0);
+  bytes.writeUInt16BE(port, 2);
+  bytes.set(addressToBytes(address), address.family === 4 ? 4 : 8);
+  return bytes;
+};
+
+export interface ListenerOptions {
+  readonly address: Address;
+  readonly port: number;
+  readonly kind: 'tcp' | 'udp';
+  /** Accepts connections to every address that is routed here: `localAddress` is then what the client dialled. */
+  readonly transparent?: boolean;
+}
+
+/**
+ * A bound socket inside a namespace, as a descriptor for `net.Server.listen({ fd })` or `dgram.Socket.bind({ fd })`. Node itself can
+ * set neither the namespace nor what must be set before bind.
+ */
+export const openListener = (namespace: NetworkNamespace, options: ListenerOptions): number =>
+  namespace.run(() => {
+    const { address, port, kind } = options;
+    const v6 = address.family === 6;
+    const fd = openSocket(v6 ? AF_INET6 : AF_INET, kind === 'tcp' ? SOCK_STREAM : SOCK_DGRAM);
+    try {
+      if (v6) setSocketFlag(fd, SOL_IPV6, IPV6_V6ONLY);
+      if (kind === 'tcp') setSocketFlag(fd, SOL_SOCKET, SO_REUSEADDR);
+      if (options.transparent === true)
+        setSocketFlag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT);
+      bindSocket(fd, socketAddress(address, port), `${formatAddress(address)} port ${port}`);
+      if (kind === 'tcp') listenSocket(fd, 511);
+      return fd;
+    } catch (e) {
+      closeDescriptor(fd);
+      throw e;
+    }
+  });
+
+/** A connection that begins inside a namespace. It reports `connect` never, and fails as any socket does. */
+export const connectFrom = (namespace: NetworkNamespace, address: Address, port: number): Socket => {
+  const fd = namespace.run(() => {
+    const made = openSocket(address.family === 6 ? AF_INET6 : AF_INET, SOCK_STREAM);
+    try {
+      connectSocket(made, socketAddress(address, port), `${formatAddress(address)} port ${port}`);
+      return made;
+    } catch (e) {
+      closeDescriptor(made);
+      throw e;
+    }
+  });
+  return new Socket({ fd, allowHalfOpen: true });
+};

@@ -1,0 +1,56 @@
+import { CLONE_NEWNET, closeDescriptor, openPath, setns, unshare } from './libc.ts';
+
+/**
+ * A network namespace that lives as long as this process holds its descriptor (or something runs in it): a process
+ * that is killed leaves none behind.
+ *
+ * Only the calling thread changes its namespace, and only for the length of one synchronous call; the threads of Node's
+ * pool never do. What is made inside (a socket, a netlink connection, a child process) stays inside.
+ */
+export interface NetworkNamespace {
+  /** For `nsenter --net=` and the like, valid in this process and its children while it is open. */
+  readonly path: string;
+  readonly fd: number;
+  /** Runs `work` inside. It must be synchronous: after it, the thread is back where it was. */
+  run<T>(work: () => T): T;
+  close(): void;
+}
+
+const currentPath = '/proc/thread-self/ns/net';
+
+const held = (fd: number): NetworkNamespace => ({
+  fd,
+  path: `/proc/${process.pid}/fd/${fd}`,
+  run(work) {
+    const home = openPath(currentPath);
+    try {
+      setns(fd, CLONE_NEWNET);
+      return work();
+    } finally {
+      // If this fails the thread is in the wrong place for good: better to die than to dial from there.
+      setns(home, CLONE_NEWNET);
+      closeDescriptor(home);
+    }
+  },
+  close() {
+    closeDescriptor(fd);
+  },
+});
+
+/** Makes a new, empty namespace: loopback is down, nothing else is in it. */
+export const createNetworkNamespace = (): NetworkNamespace => {
+  const home = openPath(currentPath);
+  try {
+    unshare(CLONE_NEWNET);
+    try {
+      return held(openPath(currentPath));
+    } finally {
+      setns(home, CLONE_NEWNET);
+    }
+  } finally {
+    closeDescriptor(home);
+  }
+};
+
+/** The namespace this process is in now. */
+export const currentNetworkNamespace = (): NetworkNamespace => held(openPath(currentPath));

@@ -1,0 +1,298 @@
+import { destinationFlag, type KernelTables, type LoadedPlan, type NameClass, ruleFlag } from '@cofferdam/plan';
+import { addressFromBytes, addressToBytes, type DomainName, parsePrefix, type Prefix, prefixCovers, prefixOf } from '@cofferdam/net';
+import {
+  agentFlag,
+  agentKey,
+  destinationKey,
+  kernelRuleFlag,
+  layout,
+  limits,
+  planFlag,
+  poolFlag,
+  row,
+} from './layout.ts';
+import { BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, createMap, type KernelMap, MapType } from './libbpf.ts';
+
+/** Rows kept free for names that are classified while the plan is in force. Names that match the same rules share rows. */
+const spareRows = 2048;
+
+/** The inner maps of one plan. They live as long as the outer maps or this process hold them. */
+export interface PlanTables {
+  readonly maps: Readonly<Record<PlanTableName, KernelMap>>;
+  /** Rows of a name, made where no other name had the same; undefined: there is no room. */
+  nameRows(classes: Pick<NameClass, 'web' | 'sure' | 'host'>): Buffer | undefined;
+}
+
+export type PlanTableName =
+  | 'rows'
+  | 'rule_words'
+  | 'rule_infos'
+  | 'headers'
+  | 'agents'
+  | 'destinations'
+  | 'ports'
+  | 'name_rows';
+
+export interface PlanPlacement {
+  /** Interface index of every agent interface that the plan names; '' where an agent names none. */
+  readonly ifindexes: (name: string | undefined) => readonly number[];
+  /** Prefixes of the synthetic pools. */
+  readonly pools: readonly string[];
+  /** Boot time in nanoseconds of a moment in milliseconds since the epoch. */
+  readonly bootTimeOf: (ms: number) => bigint;
+}
+
+const bitmapBytes = (words: Uint32Array): Buffer => {
+  const o = layout.bitmap;
+  const bytes = Buffer.alloc(o.size);
+  for (let w = 0; w < words.length; w++) bytes.writeUInt32LE(words[w]!, o.words + 4 * w);
+  for (let w = 0; w < words.length; w += 2) {
+    if ((words[w]! | (words[w + 1] ?? 0)) === 0) continue;
+    const word = w / 2;
+    const at = o.summary + 8 * (word >>> 6) + 4 * ((word & 63) >>> 5);
+    bytes.writeUInt32LE((bytes.readUInt32LE(at) | (1 << (word & 31))) >>> 0, at);
+  }
+  return bytes;
+};
+
+const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+};
+
+/** No pattern that names hosts can hold it: only any-web does. */
+const noName = '\0' as DomainName;
+
+/** Plans number their rows from 0, which is the empty one; the kernel has two more fixed rows behind it. */
+const kernelRow = (planRow: number): number => (planRow === 0 ? row.empty : planRow + 2);
+
+/** Lays a plan into fresh kernel maps. Nothing refers to them yet, so a failure half way changes nothing. */
+export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement): PlanTables => {
+  if (tables.words > limits.ruleWords)
+    throw new Error(`the plan has ${loaded.plan.rules.length} rules, the kernel takes ${limits.ruleWords * 64}`);
+  const planRows = tables.rowCount + 2;
+  const capacity = planRows + spareRows;
+  const rows = createMap({
+    type: MapType.array,
+    name: 'rows',
+    keySize: 4,
+    valueSize: layout.bitmap.size,
+    entries: capacity,
+    flags: BPF_F_INNER_MAP,
+  });
+  const rowWords = 2 * tables.words;
+  for (let r = 1; r < tables.rowCount; r++)
+    rows.set(u32(kernelRow(r)), bitmapBytes(tables.rows.subarray(r * rowWords, (r + 1) * rowWords)));
+  const known = new Map<string, number>();
+  let next = planRows;
+  const rowOf = (bits: Uint32Array): number | undefined => {
+    if (bits.every((word) => word === 0)) return row.empty;
+    const text = Buffer.from(bits.buffer, bits.byteOffset, bits.byteLength).toString('latin1');
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    if (next >= capacity) return undefined;
+    rows.set(u32(next), bitmapBytes(bits));
+    known.set(text, next);
+    return next++;
+  };
+  const { nameless, classify } = loaded.names;
+  rows.set(u32(row.noName), bitmapBytes(nameless.web));
+  // A name that no pattern can hold, since it is no name: what any-web says of names.
+  rows.set(u32(row.unknownName), bitmapBytes(classify(noName).sure));
+
+  return {
+    maps: {
+      rows,
+      rule_words: ruleWords(loaded),
+      rule_infos: ruleInfos(tables),
+      headers: header(loaded, tables, place),
+      agents: agents(tables, place),
+      destinations: destinations(tables, place),
+      ports: ports(tables),
+      name_rows: createMap({
+        type: MapType.hash,
+        name: 'name_rows',
+        keySize: 4,
+        valueSize: layout.name_rows.size,
+        entries: 65536,
+        flags: BPF_F_NO_PREALLOC,
+      }),
+    },
+    nameRows(classes) {
+      const web = rowOf(classes.web);
+      const sure = rowOf(classes.sure);
+      const host = rowOf(classes.host);
+      if (web === undefined || sure === undefined || host === undefined) return undefined;
+      const o = layout.name_rows;
+      const bytes = Buffer.alloc(o.size);
+      bytes.writeUInt32LE(web, o.web);
+      bytes.writeUInt32LE(sure, o.sure);
+      bytes.writeUInt32LE(host, o.host);
+      return bytes;
+    },
+  };
+};
+
+const ruleWords = (loaded: LoadedPlan): KernelMap => {
+  const o = layout.rule_word;
+  const map = createMap({
+    type: MapType.array,
+    name: 'rule_words',
+    keySize: 4,
+    valueSize: o.size,
+    entries: limits.ruleWords,
+    flags: 0,
+  });
+  const p = loaded.properties;
+  const enforced = loaded.plan.monitored ? loaded.none : p.enforced;
+  const fields: readonly (readonly [number, Uint32Array])[] = [
+    [o.enforced, enforced],
+    [o.permit, p.permit],
+    [o.web, p.web],
+    [o.tls_required, p.tlsRequired],
+    [o.tls_absent, p.tlsAbsent],
+    [o.needs_request, p.needsRequest],
+    [o.needs_proxy, p.needsProxy],
+    [o.to_public, p.toPublic],
+  ];
+  for (let word = 0; word * 2 < loaded.words; word++) {
+    const bytes = Buffer.alloc(o.size);
+    for (const half of [0, 1]) {
+      const w = 2 * word + half;
+      for (const [at, bits] of fields) bytes.writeUInt32LE(bits[w]!, at + 4 * half);
+      bytes.writeUInt32LE((p.enforced[w]! | p.monitored[w]!) >>> 0, o.everything + 4 * half);
+    }
+    map.set(u32(word), bytes);
+  }
+  return map;
+};
+
+const ruleInfos = (tables: KernelTables): KernelMap => {
+  const o = layout.rule_info;
+  const map = createMap({
+    type: MapType.array,
+    name: 'rule_infos',
+    keySize: 4,
+    valueSize: o.size,
+    entries: Math.max(1, tables.ruleFlags.length),
+    flags: BPF_F_INNER_MAP,
+  });
+  for (const [rule, flags] of tables.ruleFlags.entries()) {
+    const bytes = Buffer.alloc(o.size);
+    const drops = flags & ruleFlag.reject ? 0 : kernelRuleFlag.drops;
+    bytes.writeUInt32LE(drops | (flags & ruleFlag.refuseEch ? kernelRuleFlag.refusesEch : 0), o.flags);
+    map.set(u32(rule), bytes);
+  }
+  return map;
+};
+
+/** Whether a claimed name that was never classified may be held by a deny's wildcard, so that it has to be asked about. */
+const namesAreOpen = (loaded: LoadedPlan): boolean =>
+  loaded.plan.rules.some(({ action, web, mode }) => {
+    if (action !== 'deny' || web === undefined || mode === 'disabled') return false;
+    return web.domains.some((place) => loaded.plan.patterns[place]!.includes('*')) || web.urls.length > 0;
+  });
+
+const header = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement): KernelMap => {
+  const o = layout.plan_header;
+  const map = createMap({ type: MapType.array, name: 'headers', keySize: 4, valueSize: o.size, entries: 1, flags: 0 });
+  const bytes = Buffer.alloc(o.size);
+  bytes.writeUInt32LE(tables.revision, o.revision);
+  bytes.writeUInt32LE(
+    (loaded.hasMonitored ? planFlag.monitored : 0) |
+      (namesAreOpen(loaded) ? planFlag.namesOpen : 0) |
+      (tables.monitored ? planFlag.runMonitored : 0),
+    o.flags,
+  );
+  bytes.writeUInt32LE(tables.words, o.words);
+  if (tables.epochs.length > limits.epochs)
+    throw new Error(`the plan has ${tables.epochs.length} epochs, the kernel takes ${limits.epochs}`);
+  bytes.writeUInt32LE(tables.epochs.length, o.epochs);
+  for (const [i, epoch] of tables.epochs.entries()) {
+    bytes.writeBigUInt64LE(i === 0 ? 0n : place.bootTimeOf(epoch.from), o.epoch_from + 8 * i);
+    bytes.writeUInt32LE(kernelRow(epoch.row), o.epoch_row + 4 * i);
+  }
+  map.set(u32(0), bytes);
+  return map;
+};
+
+const agents = (tables: KernelTables, place: PlanPlacement): KernelMap => {
+  const o = layout.agent;
+  const map = createMap({
+    type: MapType.hash,
+    name: 'agents',
+    keySize: layout.agent_key.size,
+    valueSize: o.size,
+    entries: 65536,
+    flags: BPF_F_NO_PREALLOC,
+  });
+  // Rows without an interface first: a row that names one counts before them.
+  const inOrder = [...tables.agents].sort((a, b) => Number(a.interface !== undefined) - Number(b.interface !== undefined));
+  for (const agent of inOrder) {
+    const bytes = Buffer.alloc(o.size);
+    bytes.writeUInt32LE(agent.agent, o.id);
+    bytes.writeUInt32LE(kernelRow(agent.row), o.row);
+    bytes.writeUInt32LE(
+      (agent.monitored ? agentFlag.monitored : 0) | (agent.mac === undefined ? 0 : agentFlag.macKnown),
+      o.flags,
+    );
+    if (agent.mac !== undefined) Buffer.from(agent.mac.replaceAll(':', ''), 'hex').copy(bytes, o.mac);
+    for (const ifindex of place.ifindexes(agent.interface)) map.set(agentKey(ifindex, agent.address), bytes);
+  }
+  return map;
+};
+
+const destinations = (tables: KernelTables, place: PlanPlacement): KernelMap => {
+  const o = layout.destination;
+  const map = createMap({
+    type: MapType.lpmTrie,
+    name: 'destinations',
+    keySize: layout.destination_key.size,
+    valueSize: o.size,
+    entries: 1048576,
+    flags: BPF_F_NO_PREALLOC,
+  });
+  const value = (planRow: number, flags: number): Buffer => {
+    const bytes = Buffer.alloc(o.size);
+    bytes.writeUInt32LE(kernelRow(planRow), o.row);
+    bytes.writeUInt32LE(flags, o.flags);
+    return bytes;
+  };
+  const none = tables.destinationClasses[0]!;
+  map.set(destinationKey(4, new Uint8Array(4), 0), value(none.row, none.flags));
+  map.set(destinationKey(6, new Uint8Array(16), 0), value(none.row, none.flags));
+  const pools = place.pools.map((text): Prefix => {
+    const parsed = parsePrefix(text);
+    if (!parsed.ok) throw new Error(parsed.error.message);
+    return parsed.value;
+  });
+  for (const { address, length } of pools)
+    map.set(destinationKey(address.family, addressToBytes(address), length), value(0, poolFlag));
+  for (const prefix of tables.destinations) {
+    const found = tables.destinationClasses[prefix.class]!;
+    // Addresses of a pool stand for names and are judged by what they stand for, whatever a `cidr` says of them.
+    const inPool = pools.some((pool) => prefixCovers(pool, prefixOf(addressFromBytes(prefix.bytes), prefix.length)));
+    if (inPool && (found.flags & destinationFlag.gateway) === 0) continue;
+    map.set(destinationKey(prefix.family, prefix.bytes, prefix.length), value(found.row, found.flags));
+  }
+  return map;
+};
+
+const ports = (tables: KernelTables): KernelMap => {
+  const map = createMap({
+    type: MapType.array,
+    name: 'ports',
+    keySize: 4,
+    valueSize: layout.port_page.size,
+    entries: limits.portPages,
+    flags: 0,
+  });
+  const keys = Uint32Array.from({ length: limits.portPages }, (_, i) => i);
+  const values = new Uint32Array(limits.portPages * limits.portPage);
+  values.set(tables.tcp.map(kernelRow), 0);
+  values.set(tables.udp.map(kernelRow), 65536);
+  values[131072] = kernelRow(tables.icmp);
+  map.setAll(new Uint8Array(keys.buffer), new Uint8Array(values.buffer), limits.portPages);
+  return map;
+};

@@ -1,0 +1,39 @@
+import { type Address, formatAddress } from '@cofferdam/net';
+import type { AnyRecord, Endpoint, FlowRecord, RuleReference } from './record.ts';
+import { sanitise } from './text.ts';
+
+const withPort = (host: string, port: number | undefined): string =>
+  port === undefined ? host : host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+
+export const addressText = (address: Address): string => formatAddress(address);
+
+export const endpointText = (e: Endpoint): string => withPort(formatAddress(e.address), e.port);
+
+export const agentText = (r: AnyRecord): string =>
+  r.agent.name === undefined ? formatAddress(r.source.address) : sanitise(r.agent.name);
+
+/** The name a flow is known by: the one its address stands for, else the one the client claimed. */
+export const flowName = (r: FlowRecord): string | undefined =>
+  r.addressNames[0] ?? (r.claimedName.state === 'known' ? r.claimedName.value : undefined);
+
+/** Where the record points, as people say it: `api.github.com:443`, `10.0.0.7:22`, or the DNS question. */
+export const destinationText = (r: AnyRecord): string => {
+  if (r.kind === 'dns') return r.name === '' ? '(unreadable question)' : `${sanitise(r.name)} ${sanitise(r.type)}`;
+  const name = flowName(r);
+  return sanitise(name === undefined ? endpointText(r.destination) : withPort(name, r.destination.port));
+};
+
+export const ruleText = (rule: RuleReference | undefined): string =>
+  rule === undefined ? 'default' : sanitise(`${rule.ruleset}/${rule.name}`);
+
+/** `GET /repos/acme`, `tools/call search_code`; empty where nothing of a request was read. */
+export const requestText = (r: AnyRecord): string => {
+  if (r.kind === 'dns') return '';
+  const http = r.request.state === 'known' ? `${r.request.value.method} ${r.request.value.path}` : '';
+  const mcp = r.mcp.state === 'known' ? `${r.mcp.value.method} ${r.mcp.value.tool ?? ''}`.trim() : '';
+  return sanitise([http, mcp].filter((part) => part !== '').join(' '));
+};
+
+/** `permit`, `deny`, or `lifted` where monitoring let pass what would have been denied. */
+export const verdictText = (r: AnyRecord): 'permit' | 'deny' | 'lifted' =>
+  r.verdict === 'permit' && !r.enforced ? 'lifted' : r.verdict;

@@ -1,0 +1,115 @@
+import { type Address, formatAddress, isPublicInternet, wireName } from '@cofferdam/net';
+import { type Reason, reasonEntry } from '@cofferdam/verdict';
+import { flowName } from './describe.ts';
+import type { AnyRecord, FlowRecord } from './record.ts';
+
+/**
+ * What would permit the thing recorded.
+ * `rule`: YAML to add; `documents` are the groups it names (may be empty), `rule` one item of a ruleset's `rules`.
+ * `advice`: no rule would permit it, or the choice is not ours to make; one sentence.
+ */
+export type Hint =
+  | { readonly kind: 'rule'; readonly documents: string; readonly rule: string; readonly note: string }
+  | { readonly kind: 'advice'; readonly note: string };
+
+export interface HintContext {
+  /** A SmartGroup that holds the agent. */
+  readonly group: string;
+}
+
+/** Denials that one more permit rule lifts. The others need another client, another address or another number. */
+const curedByRule: ReadonlySet<Reason> = new Set<Reason>([
+  'no-rule',
+  'no-permit-reachable',
+  'monitored',
+  'rule-denies',
+  'quic',
+  'reserved-address',
+  'plain-http-unread',
+  'dns-not-permitted',
+  'dns-address-denied',
+]);
+
+/** Every text is quoted: `1.e3` and `no` are host names and group names, but not to YAML. */
+const quoted = (text: string): string => JSON.stringify(text);
+
+const slug = (text: string): string => text.replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
+
+const webGroup = (name: string): string =>
+  `apiVersion: cofferdam.dev/v1\nkind: WebGroup\nmetadata: { name: ${quoted(slug(name))} }\nspec: { domains: [${quoted(name)}] }\n`;
+
+const smartGroup = (group: string, address: Address): string =>
+  `apiVersion: cofferdam.dev/v1\nkind: SmartGroup\nmetadata: { name: ${quoted(group)} }\nspec: { any: [{ cidr: ${quoted(formatAddress(address))} }] }\n`;
+
+interface Wanted {
+  readonly name: string | undefined;
+  /** Undefined: the real address is not known; any address of the public internet will do. */
+  readonly address: Address | undefined;
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
+  readonly port: number | undefined;
+  readonly tlsAbsent: boolean;
+}
+
+const wantedOfFlow = (r: FlowRecord): Wanted => {
+  const name = r.reason === 'quic' ? undefined : flowName(r);
+  const dialled = r.synthetic !== undefined && formatAddress(r.synthetic) === formatAddress(r.destination.address);
+  return {
+    name,
+    address: dialled ? undefined : r.destination.address,
+    protocol: r.protocol,
+    port: r.destination.port,
+    tlsAbsent: r.reason === 'plain-http-unread',
+  };
+};
+
+const wantedOf = (r: AnyRecord): Wanted | undefined => {
+  if (r.kind !== 'dns') return wantedOfFlow(r);
+  // The query does not say what comes after it; TLS is the likeliest, and the note says that it was assumed.
+  if (wireName(r.name) !== r.name) return undefined;
+  return { name: r.name, address: r.addresses[0], protocol: 'tcp', port: 443, tlsAbsent: false };
+};
+
+const ruleFor = (wanted: Wanted, context: HintContext): { documents: string; rule: string } => {
+  const { name, address, protocol, port } = wanted;
+  const inPublic = address === undefined || isPublicInternet(address);
+  const subject = name ?? (address === undefined ? 'anywhere' : formatAddress(address));
+  const groups: string[] = [];
+  if (name !== undefined) groups.push(webGroup(name));
+  // A name must not be able to point at any address of the private network, so the one seen is written down.
+  const pinned = address !== undefined && (name === undefined || !inPublic);
+  const to = pinned ? `host-${slug(formatAddress(address))}` : 'public-internet';
+  if (pinned) groups.push(smartGroup(to, address));
+  const lines = [
+    `- name: ${quoted(`allow-${slug(subject)}${port === undefined ? '' : `-${port}`}`)}`,
+    '  action: permit',
+    `  from: [${quoted(context.group)}]`,
+    `  to: [${quoted(to)}]`,
+    ...(name === undefined ? [] : [`  web: [${quoted(slug(name))}]`]),
+    `  protocol: ${protocol}`,
+    ...(port === undefined ? [] : [`  ports: [${port}]`]),
+    ...(wanted.tlsAbsent ? ['  tls: absent'] : []),
+  ];
+  return { documents: groups.join('---\n'), rule: `${lines.join('\n')}\n` };
+};
+
+const noteFor = (r: AnyRecord): string => {
+  if (r.kind === 'dns') return 'port 443 is assumed: a query does not say what follows it';
+  if (r.reason === 'rule-denies' || r.reason === 'no-permit-reachable') {
+    return r.rule === undefined
+      ? ''
+      : `place it above \`${r.rule.name}\` of ruleset \`${r.rule.ruleset}\`, which denies`;
+  }
+  return '';
+};
+
+/** What to add to the policy to permit what `record` shows. Undefined: nothing stopped it. */
+export const hint = (record: AnyRecord, context: HintContext): Hint | undefined => {
+  const lifted = record.verdict === 'permit' && !record.enforced;
+  if (record.verdict === 'permit' && !lifted && record.reason !== 'monitored') return undefined;
+  const wanted = curedByRule.has(record.reason) ? wantedOf(record) : undefined;
+  if (wanted === undefined) {
+    const { summary, help } = reasonEntry(record.reason);
+    return { kind: 'advice', note: help === '' ? summary : help };
+  }
+  return { kind: 'rule', ...ruleFor(wanted, context), note: noteFor(record) };
+};

@@ -1,0 +1,24 @@
+/**
+ * flows: the flow record, defined once: its type, its encodings, and what people ask of many of them (filters, summaries,
+ * hints). DNS queries are records of the same family. Pure values; it stores nothing and decides nothing.
+ */
+export { agentText, destinationText, endpointText, flowName, requestText, ruleText, verdictText } from './describe.ts';
+export { encodeRecord } from './encode.ts';
+export { matchesFilter, type RecordFilter } from './filter.ts';
+export { type Hint, type HintContext, hint } from './hint.ts';
+export { recordLine } from './line.ts';
+export { parseRecord } from './parse.ts';
+export {
+  type AgentIdentity,
+  type AnyRecord,
+  type DnsRecord,
+  type Endpoint,
+  type FlowRecord,
+  type RuleReference,
+  recordVersion,
+  type Traffic,
+  type WouldBeVerdict,
+} from './record.ts';
+export { type DestinationSummary, deniedNames, type Summary, summarise } from './summary.ts';
+export { type Column, recordColumns, recordTable } from './table.ts';
+export { sanitise } from './text.ts';

@@ -1,0 +1,26 @@
+import { agentText, destinationText, endpointText, flowName, requestText, ruleText, verdictText } from './describe.ts';
+import type { AnyRecord } from './record.ts';
+
+const clock = (milliseconds: number): string => new Date(milliseconds).toISOString().slice(11, 23);
+
+const protocol = (r: AnyRecord): string => (r.kind === 'dns' ? 'dns' : r.kind === 'request' ? 'http' : r.protocol);
+
+/** The real address behind a name, where one was dialled. */
+const behind = (r: AnyRecord): string =>
+  r.kind === 'dns' || flowName(r) === undefined ? '' : ` (${endpointText(r.destination)})`;
+
+const traffic = (r: AnyRecord): string =>
+  r.kind === 'dns' || r.end === undefined || (r.toDestination.bytes === 0n && r.toAgent.bytes === 0n)
+    ? ''
+    : ` ${r.toDestination.bytes}B out ${r.toAgent.bytes}B in`;
+
+/** One record on one line for people: time of day in UTC, verdict, agent, destination, why. Safe to print on a terminal. */
+export const recordLine = (r: AnyRecord): string => {
+  const request = requestText(r);
+  return [
+    clock(r.start),
+    verdictText(r).padEnd(6),
+    `${agentText(r)} → ${protocol(r)} ${destinationText(r)}${behind(r)}${request === '' ? '' : ` ${request}`}`,
+    `${r.reason} [${ruleText(r.rule)}]${traffic(r)}`,
+  ].join('  ');
+};

@@ -1,0 +1,106 @@
+import type { Reason } from '@cofferdam/verdict';
+import { agentText, destinationText, flowName, ruleText, verdictText } from './describe.ts';
+import type { AnyRecord } from './record.ts';
+
+/** One destination of one agent, as often as it was met with one outcome. */
+export interface DestinationSummary {
+  readonly agent: string;
+  readonly verdict: 'permit' | 'deny' | 'lifted';
+  readonly kind: AnyRecord['kind'];
+  /** Sanitised text: `api.github.com:443`, `10.0.0.7:22`, `evil.example A`. */
+  readonly destination: string;
+  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  /** `ruleset/rule` or `default`. */
+  readonly rule: string;
+  readonly reason: Reason;
+  readonly count: number;
+  /** Milliseconds since the epoch. */
+  readonly first: number;
+  readonly last: number;
+  /** Both ways together. */
+  readonly bytes: bigint;
+  /** A record to ask {@link hint} about: the last one. */
+  readonly example: AnyRecord;
+}
+
+export interface Summary {
+  /** Most frequent first. */
+  readonly reached: readonly DestinationSummary[];
+  readonly denied: readonly DestinationSummary[];
+  /** Flows, requests and queries, each counted once. */
+  readonly records: number;
+}
+
+const summaryOf = (r: AnyRecord): DestinationSummary => ({
+  agent: agentText(r),
+  verdict: verdictText(r),
+  kind: r.kind,
+  destination: destinationText(r),
+  protocol: r.kind === 'dns' ? 'dns' : r.protocol,
+  rule: ruleText(r.rule),
+  reason: r.reason,
+  count: 1,
+  first: r.start,
+  last: r.end ?? r.start,
+  bytes: r.kind === 'dns' ? 0n : r.toDestination.bytes + r.toAgent.bytes,
+  example: r,
+});
+
+const merge = (a: DestinationSummary, b: DestinationSummary): DestinationSummary => ({
+  ...a,
+  count: a.count + b.count,
+  first: Math.min(a.first, b.first),
+  last: Math.max(a.last, b.last),
+  bytes: a.bytes + b.bytes,
+  example: b.last >= a.last ? b.example : a.example,
+});
+
+const keyOf = (s: DestinationSummary): string =>
+  JSON.stringify([s.agent, s.verdict, s.kind, s.protocol, s.destination, s.rule, s.reason]);
+
+const byCount = (a: DestinationSummary, b: DestinationSummary): number =>
+  b.count - a.count || (a.destination < b.destination ? -1 : a.destination > b.destination ? 1 : 0);
+
+/** A flow is written at its start and at its end: the later record stands for it. Requests of it are records of their own. */
+const lastOfEach = (records: Iterable<AnyRecord>): readonly AnyRecord[] => {
+  const last = new Map<string, AnyRecord>();
+  for (const r of records) {
+    const key = `${r.gateway}\n${r.id}`;
+    const before = last.get(key);
+    if (before === undefined || r.end !== undefined || before.end === undefined) last.set(key, r);
+  }
+  return [...last.values()];
+};
+
+/**
+ * Destinations reached and denied. DNS queries that were answered are left out of `reached`: to resolve is not to reach;
+ * a refused one is a destination denied.
+ */
+export const summarise = (records: Iterable<AnyRecord>): Summary => {
+  const groups = new Map<string, DestinationSummary>();
+  const distinct = lastOfEach(records);
+  for (const record of distinct) {
+    if (record.kind === 'dns' && record.verdict === 'permit') continue;
+    const one = summaryOf(record);
+    const key = keyOf(one);
+    const before = groups.get(key);
+    groups.set(key, before === undefined ? one : merge(before, one));
+  }
+  const all = [...groups.values()].sort(byCount);
+  return {
+    reached: all.filter((s) => s.verdict !== 'deny'),
+    denied: all.filter((s) => s.verdict === 'deny'),
+    records: distinct.length,
+  };
+};
+
+/** The names an agent was denied, for `explain` and for suggestions; each once, in order of first sight. */
+export const deniedNames = (records: Iterable<AnyRecord>): readonly string[] => {
+  const names = new Set<string>();
+  for (const r of records) {
+    if (r.verdict !== 'deny') continue;
+    const name = r.kind === 'dns' ? r.name : flowName(r);
+    if (name !== undefined && name !== '') names.add(name);
+  }
+  return [...names];
+};

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { encodeRecord, parseRecord, recordLine, recordTable, sanitise } from '../src/index.ts';
+import { dnsRecord, everyShape, flowRecord } from './records.ts';
+
+const seed = Number(process.env.COFFERDAM_SEED ?? Date.now() % 2 ** 31);
+
+describe('JSON lines', () => {
+  for (const [i, record] of everyShape.entries()) {
+    test(`print then parse is identity: ${record.kind} ${record.reason} (${i})`, () => {
+      const line = encodeRecord(record);
+      assert.equal(line.includes('\n'), false);
+      assert.deepEqual(parseRecord(line), { ok: true, value: record });
+    });
+  }
+
+  test('equal records are equal bytes whatever the order of their labels', () => {
+    const a = flowRecord({ agent: { labels: { a: '1', b: '2' } } });
+    const b = flowRecord({ agent: { labels: { b: '2', a: '1' } } });
+    assert.equal(encodeRecord(a), encodeRecord(b));
+  });
+
+  test('counters above 2^53 saturate instead of being rounded silently', () => {
+    const line = encodeRecord(flowRecord({ toAgent: { bytes: 2n ** 60n, packets: 1n } }));
+    assert.equal(JSON.parse(line).toAgent.bytes, Number.MAX_SAFE_INTEGER);
+  });
+
+  test('keys of a newer minor version are ignored', () => {
+    const line = encodeRecord(flowRecord()).replace('{', '{"future":[1],');
+    assert.deepEqual(parseRecord(line), { ok: true, value: flowRecord() });
+  });
+
+  for (const [what, change, code] of [
+    ['not JSON', () => '{', 'record-syntax'],
+    ['a list', () => '[]', 'record-field'],
+    ['another version', (l: string) => l.replace('"version":1', '"version":2'), 'record-version'],
+    ['another kind', (l: string) => l.replace('"kind":"flow"', '"kind":"flaw"'), 'record-field'],
+    ['a reason of another build', (l: string) => l.replace('"reason":"rule"', '"reason":"mood"'), 'record-field'],
+    ['an address with leading zeros', (l: string) => l.replace('10.11.1.7', '010.11.1.7'), 'record-field'],
+    ['a port too high', (l: string) => l.replace('"port":443', '"port":65536'), 'record-field'],
+    ['a name in upper case', (l: string) => l.replaceAll('api.github.com', 'API.github.com'), 'record-field'],
+    ['a time without a zone', (l: string) => l.replace('.250Z"', '"'), 'record-field'],
+    ['a negative counter', (l: string) => l.replace('"bytes":1200', '"bytes":-1'), 'record-field'],
+    ['an inherited key', (l: string) => l.replace('"id":"f-1",', '"__proto__":{"id":"x"},'), 'record-field'],
+  ] as const) {
+    test(`refused: ${what}`, () => {
+      const result = parseRecord(change(encodeRecord(flowRecord())));
+      assert.equal(result.ok, false);
+      assert.equal(!result.ok && result.error.code, code);
+    });
+  }
+
+  test(`no truncation and no change of one character throws (seed ${seed})`, () => {
+    const line = encodeRecord(everyShape[2]!);
+    for (let i = 0; i < line.length; i++) assert.equal(parseRecord(line.slice(0, i)).ok, false);
+    fc.assert(
+      fc.property(fc.nat(line.length - 1), fc.string({ minLength: 1, maxLength: 1 }), (i, c) => {
+        parseRecord(line.slice(0, i) + c + line.slice(i + 1));
+      }),
+      { seed },
+    );
+  });
+});
+
+describe('text for people', () => {
+  test('what an agent sent cannot reach the terminal as control characters', () => {
+    const record = dnsRecord({ name: 'a\u001b[2J\r\nfake\u202eline', type: 'A' });
+    for (const shown of [recordLine(record), recordTable([record]).split('\n')[1]!]) {
+      assert.equal(/[\p{Cc}\p{Cf}]/u.test(shown), false, shown);
+      assert.match(shown, /\\x1b/);
+    }
+  });
+
+  test('escapes are told apart from text that looks like them', () => {
+    assert.notEqual(sanitise('\u001b'), sanitise('\\x1b'));
+  });
+
+  test('a flow on one line', () => {
+    assert.equal(
+      recordLine(flowRecord({ end: flowRecord().start + 1 })),
+      '12:00:00.250  permit  coder → tcp api.github.com:443 (93.184.216.34:443)  rule [coding-agent/allow-github] 1200B out 54000B in',
+    );
+  });
+
+  test('what monitoring let pass is shown as lifted', () => {
+    assert.match(recordLine(flowRecord({ enforced: false, reason: 'monitored' })), /lifted/);
+  });
+
+  test('a table leaves out columns that are empty everywhere', () => {
+    assert.equal(recordTable([flowRecord()]).includes('REQUEST'), false);
+    assert.equal(recordTable(everyShape).includes('REQUEST'), true);
+  });
+});

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { absent } from '@cofferdam/verdict';
+import { parse } from 'yaml';
+import { type AnyRecord, deniedNames, type Hint, hint, matchesFilter, summarise } from '../src/index.ts';
+import { address, denied, dnsRecord, flowRecord, name } from './records.ts';
+
+const context = { group: 'coding-agents' };
+
+/** The rule of a hint as YAML reads it, and the groups it needs by name. */
+const read = (h: Hint | undefined): { rule: Record<string, unknown>; groups: Record<string, unknown> } => {
+  assert.equal(h?.kind, 'rule');
+  const { documents, rule } = h as Extract<Hint, { kind: 'rule' }>;
+  const groups: Record<string, unknown> = {};
+  for (const text of documents.split('---\n').filter((t) => t !== '')) {
+    const document = parse(text);
+    groups[document.metadata.name] = document.spec;
+  }
+  return { rule: parse(rule)[0], groups };
+};
+
+describe('hints', () => {
+  test('a name that no rule permits: a WebGroup and a rule on it', () => {
+    const { rule, groups } = read(hint(denied(), context));
+    assert.deepEqual(groups, { 'api-github-com': { domains: ['api.github.com'] } });
+    assert.deepEqual(rule, {
+      name: 'allow-api-github-com-443',
+      action: 'permit',
+      from: ['coding-agents'],
+      to: ['public-internet'],
+      web: ['api-github-com'],
+      protocol: 'tcp',
+      ports: [443],
+    });
+  });
+
+  test('an address without a name: a SmartGroup of that one address', () => {
+    const record = denied({
+      addressNames: [],
+      claimedName: absent,
+      destination: { address: address('10.0.0.7'), port: 22 },
+    });
+    const { rule, groups } = read(hint(record, context));
+    assert.deepEqual(groups, { 'host-10-0-0-7': { any: [{ cidr: '10.0.0.7' }] } });
+    assert.deepEqual(rule.to, ['host-10-0-0-7']);
+    assert.equal('web' in rule, false);
+  });
+
+  test('a name in a private network pins the address too', () => {
+    const record = denied({ destination: { address: address('10.0.0.7'), port: 5432 } });
+    assert.deepEqual(Object.keys(read(hint(record, context)).groups).sort(), ['api-github-com', 'host-10-0-0-7']);
+  });
+
+  test('icmp has no ports', () => {
+    const record = denied({
+      protocol: 'icmp',
+      addressNames: [],
+      claimedName: absent,
+      destination: { address: address('2001:4860::1') },
+    });
+    assert.equal('ports' in read(hint(record, context)).rule, false);
+  });
+
+  test('quic: udp, 443 by itself, no name', () => {
+    const record = denied({
+      protocol: 'udp',
+      reason: 'quic',
+      destination: { address: address('93.184.216.34'), port: 443 },
+    });
+    const { rule } = read(hint(record, context));
+    assert.deepEqual([rule.protocol, rule.ports, 'web' in rule], ['udp', [443], false]);
+  });
+
+  test('a refused query assumes port 443 and says so', () => {
+    const h = hint(dnsRecord({ verdict: 'deny', reason: 'dns-not-permitted', name: '1.e3', addresses: [] }), context);
+    assert.deepEqual(read(h).groups, { '1-e3': { domains: ['1.e3'] } });
+    assert.match(h!.note, /443/);
+  });
+
+  for (const [what, record] of [
+    ['a mismatch of names', flowRecord({ verdict: 'deny', reason: 'name-mismatch' })],
+    ['a question that is no name', dnsRecord({ verdict: 'deny', reason: 'dns-not-permitted', name: 'a"\n- b' })],
+    ['a spoofed source', denied({ reason: 'source-spoofed' })],
+  ] as const) {
+    test(`advice only: ${what}`, () => assert.equal(hint(record, context)?.kind, 'advice'));
+  }
+
+  test('nothing to add where nothing was stopped', () => assert.equal(hint(flowRecord(), context), undefined));
+
+  test('what monitoring lifted has a hint', () => {
+    assert.equal(hint(flowRecord({ reason: 'monitored', enforced: false }), context)?.kind, 'rule');
+  });
+});
+
+describe('filters', () => {
+  const flow = flowRecord({ end: flowRecord().start + 1000 });
+  for (const [what, filter, record, expected] of [
+    ['no constraint', {}, flow, true],
+    ['agent', { agent: 'coder' }, flow, true],
+    ['another agent', { agent: 'other' }, flow, false],
+    ['unknown agent by address', { agent: '10.11.1.7' }, flowRecord({ agent: { labels: {} } }), true],
+    ['verdict', { verdict: 'deny' }, flow, false],
+    ['rule by name', { rule: 'allow-github' }, flow, true],
+    ['rule by id', { rule: 'r-1' }, flow, true],
+    ['rule by ruleset', { rule: 'coding-agent/allow-github' }, flow, true],
+    ['default', { rule: 'default' }, denied(), true],
+    ['name', { name: 'api.github.com' }, flow, true],
+    ['name below', { name: '*.github.com' }, flow, true],
+    ['never the apex', { name: '*.api.github.com' }, flow, false],
+    ['address', { name: '93.184.216.34' }, flow, true],
+    ['query', { name: 'api.github.com' }, dnsRecord(), true],
+    ['reason', { reason: 'no-rule' }, denied(), true],
+    ['since its end', { since: flow.start + 1000 }, flow, true],
+    ['before', { since: flow.start + 1001 }, flow, false],
+    ['all of them', { agent: 'coder', verdict: 'permit', name: 'evil.example' }, flow, false],
+  ] as const) {
+    test(what, () => assert.equal(matchesFilter(filter, record), expected));
+  }
+});
+
+describe('summaries', () => {
+  const records: AnyRecord[] = [
+    flowRecord({ id: 'a' }),
+    flowRecord({ id: 'a', end: flowRecord().start + 10 }),
+    flowRecord({ id: 'b', claimedName: absent }),
+    denied({ id: 'c', addressNames: [name('evil.example')] }),
+    dnsRecord({ id: 'd' }),
+    dnsRecord({ id: 'e', verdict: 'deny', reason: 'dns-not-permitted', name: 'evil.example' }),
+    flowRecord({ id: 'f', enforced: false, reason: 'monitored' }),
+  ];
+
+  test('start and end of a flow count once; an answered query is no destination reached', () => {
+    const summary = summarise(records);
+    assert.equal(summary.records, 6);
+    assert.deepEqual(
+      summary.reached.map((s) => [s.destination, s.verdict, s.count]),
+      [
+        ['api.github.com:443', 'permit', 2],
+        ['api.github.com:443', 'lifted', 1],
+      ],
+    );
+    assert.deepEqual(
+      summary.denied.map((s) => [s.destination, s.protocol, s.count]),
+      [
+        ['evil.example A', 'dns', 1],
+        ['evil.example:443', 'tcp', 1],
+      ],
+    );
+  });
+
+  test('each denied name once', () => assert.deepEqual(deniedNames(records), ['evil.example']));
+});

@@ -1,0 +1,93 @@
+import { type Endpoint, type FlowRecord, recordVersion, type WouldBeVerdict } from '@cofferdam/flows';
+import type { Address } from '@cofferdam/net';
+import type { Facts, WouldBe } from '@cofferdam/verdict';
+import type { Gate, GateAgent } from './gate.ts';
+import type { Settled } from './judgement.ts';
+
+export interface FlowLogOptions {
+  readonly gateway: string;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  readonly nextId: () => string;
+  readonly emit: (record: FlowRecord) => void;
+}
+
+/** What does not change while a flow lasts. */
+export interface FlowSubject {
+  readonly id: string;
+  readonly start: number;
+  readonly agent: GateAgent | undefined;
+  readonly source: Endpoint;
+  readonly synthetic: Address | undefined;
+}
+
+export interface Payload {
+  readonly toDestination: bigint;
+  readonly toAgent: bigint;
+}
+
+const wouldBeOf = (gate: Gate, wouldBe: WouldBe | undefined): WouldBeVerdict | undefined => {
+  if (wouldBe === undefined || wouldBe === 'unknown') return wouldBe;
+  const rule = gate.rule(wouldBe.rule)?.reference;
+  return { verdict: wouldBe.verdict, ...(rule === undefined ? {} : { rule }), reason: wouldBe.reason };
+};
+
+/** Makes the records of flows and requests the proxy holds. `log` of the rule they are named after says which are written. */
+export const createFlowLog = (options: FlowLogOptions) => {
+  const write = (
+    subject: FlowSubject,
+    gate: Gate | undefined,
+    facts: Facts,
+    judgement: Settled,
+    payload: Payload,
+    more: {
+      readonly kind: 'flow' | 'request';
+      readonly flow?: string;
+      readonly end?: number;
+      readonly treatment?: 'passthrough';
+    },
+  ): void => {
+    const rule = gate?.rule(judgement.rule);
+    const log = rule?.log ?? 'both';
+    if (
+      log === 'none' ||
+      (log === 'end' && more.end === undefined) ||
+      (log === 'start' && more.end !== undefined && judgement.kind === 'permit')
+    ) {
+      return;
+    }
+    const wouldBe = gate === undefined ? undefined : wouldBeOf(gate, gate.wouldBe(facts));
+    options.emit({
+      version: recordVersion,
+      ...more,
+      id: subject.id,
+      gateway: options.gateway,
+      start: subject.start,
+      agent: subject.agent?.identity ?? { labels: {} },
+      source: subject.source,
+      interface: facts.interface,
+      destination: { address: facts.destination, port: facts.destinationPort ?? 0 },
+      ...(subject.synthetic === undefined ? {} : { synthetic: subject.synthetic }),
+      protocol: 'tcp',
+      addressNames: facts.addressNames,
+      tls: facts.tls,
+      claimedName: facts.claimedName,
+      request: facts.request,
+      mcp: facts.mcp,
+      verdict: judgement.kind,
+      reason: judgement.reason,
+      enforced: judgement.enforced,
+      ...(rule === undefined ? {} : { rule: rule.reference }),
+      revision: gate?.revision ?? 0,
+      ...(gate?.commit === undefined ? {} : { commit: gate.commit }),
+      stage: judgement.stage,
+      ...(wouldBe === undefined ? {} : { wouldBe }),
+      path: 'proxy',
+      toDestination: { bytes: payload.toDestination, packets: 0n },
+      toAgent: { bytes: payload.toAgent, packets: 0n },
+    });
+  };
+  return { write, now: options.now, nextId: options.nextId };
+};
+
+export type FlowLog = ReturnType<typeof createFlowLog>;

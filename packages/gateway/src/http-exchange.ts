@@ -1,0 +1,147 @@
+import {
+  createBodyScanner,
+  createRequestHeadReader,
+  createResponseHeadReader,
+  type RequestHead,
+} from '@cofferdam/wire';
+import type { ByteStream } from './byte-stream.ts';
+
+export type NextHead =
+  | { readonly kind: 'head'; readonly head: RequestHead }
+  /** The bytes were put back. */
+  | { readonly kind: 'unreadable' }
+  /** `partial`: a head had begun. */
+  | { readonly kind: 'closed'; readonly partial: boolean }
+  /** The bytes were put back. */
+  | { readonly kind: 'timeout' };
+
+/** Reads the next request head of a connection. `timeout`: milliseconds from its first byte to its last. */
+export const nextHead = async (client: ByteStream, timeout: number): Promise<NextHead> => {
+  if (!(await client.readable())) return { kind: 'closed', partial: false };
+  const reader = createRequestHeadReader();
+  const pieces: Uint8Array[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<'timeout'>((resolve) => {
+    timer = setTimeout(() => resolve('timeout'), timeout);
+  });
+  try {
+    for (;;) {
+      const there = await Promise.race([client.readable(), expired]);
+      if (there === 'timeout') {
+        client.unread(Buffer.concat(pieces));
+        return { kind: 'timeout' };
+      }
+      const bytes = there ? await client.read() : undefined;
+      if (bytes === undefined) return { kind: 'closed', partial: true };
+      pieces.push(bytes);
+      const seen = reader.push(bytes);
+      if (seen.state === 'need-more') continue;
+      const all = Buffer.concat(pieces);
+      client.unread(seen.state === 'head' ? all.subarray(seen.headLength) : all);
+      return seen.state === 'head' ? { kind: 'head', head: seen.head } : { kind: 'unreadable' };
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+const chunk = (data: Uint8Array): Uint8Array =>
+  Buffer.concat([Buffer.from(`${data.length.toString(16)}\r\n`), data, Buffer.from('\r\n')]);
+
+/**
+ * Forwards a request's body, framed anew, up to its end as the strict reader finds it. Chunk extensions and trailers are left
+ * out: nothing judges them.
+ */
+export const forwardBody = async (
+  head: RequestHead,
+  client: ByteStream,
+  upstream: ByteStream,
+): Promise<'end' | 'unreadable' | 'closed'> => {
+  const scanner = createBodyScanner(head.framing);
+  const chunked = head.framing.kind === 'chunked';
+  let bytes: Uint8Array = new Uint8Array(0);
+  for (;;) {
+    const progress = scanner.push(bytes);
+    if (progress.state === 'unreadable') return 'unreadable';
+    for (const data of progress.data) {
+      if (data.length > 0 && !(await upstream.write(chunked ? chunk(data) : data))) return 'closed';
+    }
+    if (progress.state === 'end') {
+      client.unread(bytes.subarray(progress.consumed));
+      if (chunked && !(await upstream.write(Buffer.from('0\r\n\r\n')))) return 'closed';
+      return 'end';
+    }
+    const next = await client.read();
+    if (next === undefined) return 'closed';
+    bytes = next;
+  }
+};
+
+/** How a response left the connection. `broken`: nothing that can be told to the client as a response came. */
+export type ResponseEnd = 'keep' | 'close' | 'switched' | 'broken';
+
+const passUntilClose = async (upstream: ByteStream, client: ByteStream): Promise<void> => {
+  for (;;) {
+    const bytes = await upstream.read();
+    if (bytes === undefined || !(await client.write(bytes))) return;
+  }
+};
+
+const forwardResponseBody = async (
+  framing: Parameters<typeof createBodyScanner>[0],
+  upstream: ByteStream,
+  client: ByteStream,
+): Promise<'end' | 'closed'> => {
+  const scanner = createBodyScanner(framing);
+  let bytes: Uint8Array = new Uint8Array(0);
+  for (;;) {
+    const progress = scanner.push(bytes);
+    // Where the server breaks its own framing the client is told so by a connection that ends.
+    const consumed = progress.state === 'unreadable' ? bytes.length : progress.consumed;
+    if (consumed > 0 && !(await client.write(bytes.subarray(0, consumed)))) return 'closed';
+    if (progress.state === 'unreadable') return 'closed';
+    if (progress.state === 'end') {
+      upstream.unread(bytes.subarray(consumed));
+      return 'end';
+    }
+    const next = await upstream.read();
+    if (next === undefined) return 'closed';
+    bytes = next;
+  }
+};
+
+/**
+ * Forwards the response to one request, interim ones before it, as it came. It is read only to find its end; one that cannot be
+ * read is passed until the server closes, and no further request is taken on the connection.
+ */
+export const forwardResponse = async (
+  method: string,
+  mayUpgrade: boolean,
+  upstream: ByteStream,
+  client: ByteStream,
+): Promise<ResponseEnd> => {
+  for (;;) {
+    const reader = createResponseHeadReader(method);
+    const pieces: Uint8Array[] = [];
+    let seen = reader.push(new Uint8Array(0));
+    while (seen.state === 'need-more') {
+      const bytes = await upstream.read();
+      if (bytes === undefined) return 'broken';
+      pieces.push(bytes);
+      seen = reader.push(bytes);
+    }
+    const all = Buffer.concat(pieces);
+    if (seen.state === 'unreadable') {
+      if (await client.write(all)) await passUntilClose(upstream, client);
+      return 'close';
+    }
+    const { head, headLength } = seen;
+    if (head.meaning === 'switched' && !mayUpgrade) return 'broken';
+    upstream.unread(all.subarray(headLength));
+    if (!(await client.write(all.subarray(0, headLength)))) return 'close';
+    if (head.meaning === 'interim') continue;
+    if (head.meaning === 'switched') return 'switched';
+    const end = await forwardResponseBody(head.framing, upstream, client);
+    return end === 'end' && head.keepAlive ? 'keep' : 'close';
+  }
+};

@@ -1,0 +1,58 @@
+import { canonicalPath, type DomainName } from '@cofferdam/net';
+import { fieldTokens, type RequestHead } from '@cofferdam/wire';
+
+/**
+ * Fields that belong to one connection (RFC 9110, 7.6.1) or that are written anew from what was parsed: the server must find
+ * the end of the body where it was found here, and the name that was judged.
+ */
+const rebuilt: ReadonlySet<string> = new Set([
+  'host',
+  'connection',
+  'proxy-connection',
+  'keep-alive',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'content-length',
+  'upgrade',
+  'http2-settings',
+]);
+
+/** The path that is judged and the bytes that are forwarded. Undefined: it has no canonical form. */
+export const pathOf = (head: RequestHead): string | undefined => {
+  const { target } = head;
+  if (target.form === 'asterisk') return '*';
+  return target.form === 'authority' ? undefined : canonicalPath(target.path);
+};
+
+/**
+ * A request head as it is forwarded: every byte of it comes from the parsed values, so that nothing the reader passed over can
+ * mean something to the server. `name`: the canonical claimed name; undefined keeps the address literal that was sent.
+ */
+export const requestHeadText = (
+  head: RequestHead,
+  path: string,
+  name: DomainName | undefined,
+  port: number,
+): string => {
+  const { target, framing } = head;
+  const query = target.form === 'origin' || target.form === 'absolute' ? target.query : undefined;
+  const host = name === undefined ? head.host : port === 80 ? name : `${name}:${port}`;
+  const named = new Set(fieldTokens(head.fields, 'connection'));
+  const kept = head.fields.filter((field) => {
+    const key = field.name.toLowerCase();
+    return !rebuilt.has(key) && !named.has(key);
+  });
+  const webSocket = head.upgrade.includes('websocket');
+  const lines = [
+    `${head.method} ${path}${query === undefined ? '' : `?${query}`} HTTP/${head.version}`,
+    ...(host === undefined ? [] : [`Host: ${host}`]),
+    ...kept.map((field) => `${field.name}: ${field.value}`),
+    ...(framing.kind === 'length' ? [`Content-Length: ${framing.length}`] : []),
+    ...(framing.kind === 'chunked' ? ['Transfer-Encoding: chunked'] : []),
+    ...(webSocket ? ['Connection: Upgrade', 'Upgrade: websocket'] : []),
+    ...(!webSocket && !head.keepAlive ? ['Connection: close'] : []),
+    ...(!webSocket && head.keepAlive && head.version === '1.0' ? ['Connection: keep-alive'] : []),
+  ];
+  return `${lines.join('\r\n')}\r\n\r\n`;
+};

@@ -1,0 +1,34 @@
+import type { Facts, Reason, RuleIndex, Stage } from '@cofferdam/verdict';
+import type { Gate, GateAgent } from './gate.ts';
+
+/** What is done with a flow now, and what its record says. */
+export type Judgement =
+  | {
+      readonly kind: 'permit' | 'deny';
+      readonly rule: RuleIndex;
+      readonly stage: Stage;
+      readonly reason: Reason;
+      /** False: monitoring lifted a denial. */
+      readonly enforced: boolean;
+    }
+  /** `rule`: the one that waits. */
+  | { readonly kind: 'undecided'; readonly rule: RuleIndex };
+
+export type Settled = Exclude<Judgement, { kind: 'undecided' }>;
+
+export const judge = (gate: Gate, facts: Facts): Judgement => {
+  const decision = gate.decide(facts);
+  if (decision.kind === 'undecided') return decision;
+  const { verdict, rule, stage, reason } = decision;
+  return { kind: verdict, rule, stage, reason, enforced: reason !== 'monitored' };
+};
+
+/** A denial that the gateway itself makes, for what the walk cannot say. Lifted for a monitored agent. */
+export const denial = (agent: GateAgent | undefined, rule: RuleIndex, stage: Stage, reason: Reason): Settled =>
+  agent?.monitored === true
+    ? { kind: 'permit', rule, stage, reason, enforced: false }
+    : { kind: 'deny', rule, stage, reason, enforced: true };
+
+/** Where the walk still waits for what will never be read: denied for `reason`, named after the rule that waits. */
+export const settle = (judgement: Judgement, agent: GateAgent, stage: Stage, reason: Reason): Settled =>
+  judgement.kind === 'undecided' ? denial(agent, judgement.rule, stage, reason) : judgement;

@@ -1,0 +1,245 @@
+import { eventKind, type FlowKey, flowFlag, flowState, type KernelEvent, type KernelFlow } from '@cofferdam/datapath';
+import { type FlowRecord, recordVersion, type WouldBeVerdict } from '@cofferdam/flows';
+import { type Address, type DomainName, formatAddress, wireName } from '@cofferdam/net';
+import { absent, type Fact, known, type Reason, reasonEntry, reasonFromNumber, unknown } from '@cofferdam/verdict';
+import type { CurrentGate, Gate } from './gate.ts';
+
+/**
+ * Turns what the kernel tells of flows into flow records: one when a flow is permitted, one at its end or denial. A flow that is
+ * read has its first record when its name is known, or after a second.
+ */
+export interface KernelFlowLogOptions {
+  readonly gateway: string;
+  readonly interface: string;
+  readonly gate: CurrentGate;
+  readonly nameOf: (id: number) => DomainName | undefined;
+  readonly isPooled: (address: Address) => boolean;
+  /** Milliseconds since the epoch of a boot time in nanoseconds. */
+  readonly wallTime: (boot: bigint) => number;
+  readonly now: () => number;
+  readonly nextId: () => string;
+  readonly emit: (record: FlowRecord) => void;
+  /** Keeps a name's synthetic address from being given to another while the flow lives; returns the release. */
+  readonly hold: (id: number) => () => void;
+  /** Forgets a flow in the kernel. */
+  readonly forget: (key: FlowKey) => void;
+  /** Denies a live flow in the kernel. */
+  readonly deny: (key: FlowKey, reason: number) => void;
+  /** Classifies a claimed name that stands for no address. */
+  readonly classify: (name: DomainName) => void;
+}
+
+export interface KernelFlowLog {
+  readonly receive: (event: KernelEvent) => void;
+  /** Looks at all live flows once: ends the idle and closed, denies the overdue. `flows`: a walk over the kernel's table. */
+  readonly sweep: (flows: Iterable<{ readonly key: FlowKey; readonly flow: KernelFlow }>, bootNow: bigint) => void;
+  /** Ends the records of all flows that are still live. */
+  readonly finish: (flows: Iterable<{ readonly key: FlowKey; readonly flow: KernelFlow }>) => void;
+}
+
+/** Nanoseconds. Shorter than what connection tracking keeps, so that a translation never changes under a flow. */
+const second = 1_000_000_000n;
+const idle = {
+  tcp: 86_400n * second,
+  unanswered: 130n * second,
+  udp: 120n * second,
+  icmp: 30n * second,
+  closed: 2n * second,
+  denied: 5n * second,
+} as const;
+const undecided = 10n * second;
+/** Milliseconds in which the same denial is one record. */
+const sameDenial = 5000;
+const rememberedDenials = 4096;
+
+interface Live {
+  readonly id: string;
+  readonly release: () => void;
+  claimed: Fact<DomainName>;
+  started: boolean;
+  gate: Gate | undefined;
+}
+
+const textOf = (key: FlowKey): string =>
+  `${key.ifindex} ${key.protocol} ${formatAddress(key.source)} ${key.sourcePort} ${formatAddress(key.destination)} ${key.destinationPort}`;
+
+export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLog => {
+  const live = new Map<string, Live>();
+  const denials = new Map<string, number>();
+
+  const wouldBeOf = (gate: Gate | undefined, flow: KernelFlow): WouldBeVerdict | undefined => {
+    if (flow.wouldVerdict === undefined || flow.wouldVerdict === 'unknown') return flow.wouldVerdict;
+    const rule = flow.wouldRule === undefined ? undefined : gate?.rule(flow.wouldRule)?.reference;
+    const reason = reasonFromNumber(flow.wouldReason);
+    return { verdict: flow.wouldVerdict, ...(rule === undefined ? {} : { rule }), reason };
+  };
+
+  const write = (
+    id: string,
+    key: FlowKey,
+    flow: KernelFlow,
+    more: { claimed: Fact<DomainName>; reason: Reason; end?: number; gate: Gate | undefined },
+  ): void => {
+    const { gate, reason } = more;
+    if (typeof key.protocol === 'number') return;
+    const rule = flow.rule === undefined ? undefined : gate?.rule(flow.rule);
+    const verdict = reasonEntry(reason).verdict;
+    const log = rule?.log ?? 'both';
+    if (log === 'none' || (log === 'end' && more.end === undefined)) return;
+    if (log === 'start' && more.end !== undefined && verdict === 'permit') return;
+    const agent = gate?.agentAt(key.source, options.interface);
+    const name = flow.name === 0 ? undefined : options.nameOf(flow.name);
+    const pooled = options.isPooled(key.destination);
+    const port = key.protocol === 'icmp' ? {} : { port: key.destinationPort };
+    const wouldBe = wouldBeOf(gate, flow);
+    options.emit({
+      version: recordVersion,
+      kind: 'flow',
+      id,
+      gateway: options.gateway,
+      start: options.wallTime(flow.start),
+      ...(more.end === undefined ? {} : { end: more.end }),
+      agent: agent?.identity ?? { labels: {} },
+      source: { address: key.source, ...(key.protocol === 'icmp' ? {} : { port: key.sourcePort }) },
+      interface: options.interface,
+      destination: { address: flow.real, ...port },
+      ...(pooled ? { synthetic: key.destination } : {}),
+      protocol: key.protocol,
+      addressNames: name === undefined ? [] : [name],
+      tls: flow.tls,
+      claimedName: more.claimed,
+      request: unknown,
+      mcp: unknown,
+      verdict,
+      reason,
+      enforced: reason !== 'monitored',
+      ...(rule === undefined ? {} : { rule: rule.reference }),
+      revision: flow.revision,
+      ...(gate?.commit === undefined ? {} : { commit: gate.commit }),
+      stage: flow.stage,
+      ...(wouldBe === undefined ? {} : { wouldBe }),
+      path: 'kernel',
+      ...(flow.tls.state === 'known' && verdict === 'permit' ? { treatment: 'passthrough' as const } : {}),
+      toDestination: flow.toDestination,
+      toAgent: flow.toAgent,
+    });
+  };
+
+  const claimedOf = (flow: KernelFlow, text: string): Fact<DomainName> => {
+    if (flow.claimed.state !== 'known') return flow.claimed;
+    const name = wireName(text);
+    return name === undefined ? absent : known(name);
+  };
+
+  const track = (text: string, flow: KernelFlow): Live => {
+    const before = live.get(text);
+    if (before !== undefined) return before;
+    const made: Live = {
+      id: options.nextId(),
+      release: flow.name === 0 ? () => undefined : options.hold(flow.name),
+      claimed: unknown,
+      started: false,
+      gate: options.gate(),
+    };
+    live.set(text, made);
+    return made;
+  };
+
+  const start = (one: Live, key: FlowKey, flow: KernelFlow): void => {
+    if (one.started) return;
+    one.started = true;
+    write(one.id, key, flow, { claimed: one.claimed, reason: reasonFromNumber(flow.reason), gate: one.gate });
+  };
+
+  const end = (text: string, key: FlowKey, flow: KernelFlow, reason: Reason, at: number): void => {
+    const one = live.get(text);
+    one?.release();
+    live.delete(text);
+    write(one?.id ?? options.nextId(), key, flow, {
+      claimed: one?.claimed ?? claimedOf(flow, ''),
+      reason,
+      end: at,
+      gate: one?.gate ?? options.gate(),
+    });
+  };
+
+  /** A packet that made no flow. The same again within seconds is the same denial. */
+  const denied = (event: KernelEvent): void => {
+    const text = `${textOf(event.key)} ${event.flow.reason}`;
+    const now = options.now();
+    const before = denials.get(text);
+    if (before !== undefined && now - before < sameDenial) return;
+    denials.delete(text);
+    denials.set(text, now);
+    if (denials.size > rememberedDenials) denials.delete(denials.keys().next().value!);
+    write(options.nextId(), event.key, event.flow, {
+      claimed: unknown,
+      reason: reasonFromNumber(event.flow.reason),
+      end: options.wallTime(event.flow.last),
+      gate: options.gate(),
+    });
+  };
+
+  const verdict = (event: KernelEvent): void => {
+    const { key, flow } = event;
+    const text = textOf(key);
+    const one = track(text, flow);
+    if (flow.tls.state !== 'unknown' || flow.claimed.state !== 'unknown') one.claimed = claimedOf(flow, event.name);
+    if (flow.state === flowState.denied) {
+      end(text, key, flow, reasonFromNumber(flow.reason), options.now());
+      return;
+    }
+    if (key.protocol !== 'tcp' || flow.tls.state !== 'unknown') start(one, key, flow);
+  };
+
+  const isClosed = (flow: KernelFlow): boolean => {
+    const both = flowFlag.clientFin | flowFlag.serverFin;
+    return (flow.flags & flowFlag.reset) !== 0 || (flow.flags & both) === both;
+  };
+
+  const idleLimit = (key: FlowKey, flow: KernelFlow): bigint => {
+    if (flow.state === flowState.denied) return idle.denied;
+    if (key.protocol !== 'tcp') return key.protocol === 'udp' ? idle.udp : idle.icmp;
+    if (isClosed(flow)) return idle.closed;
+    return (flow.flags & flowFlag.synAnswered) === 0 ? idle.unanswered : idle.tcp;
+  };
+
+  /** Why a permitted flow ended as it did, or why a pending one was denied. */
+  const endReason = (flow: KernelFlow): Reason =>
+    flow.state === flowState.pending ? 'undecided-closed' : reasonFromNumber(flow.reason);
+
+  return {
+    receive(event) {
+      if (event.kind === eventKind.denied) denied(event);
+      else if (event.kind === eventKind.verdict) verdict(event);
+      else if (event.kind === eventKind.nameMiss) {
+        const name = wireName(event.name);
+        if (name !== undefined) options.classify(name);
+      }
+    },
+    sweep(flows, bootNow) {
+      for (const { key, flow } of flows) {
+        const text = textOf(key);
+        if (flow.state === flowState.pending && flow.firstByte !== 0n && bootNow - flow.firstByte > undecided) {
+          options.deny(key, reasonEntry('undecided-timeout').number);
+          end(text, key, flow, 'undecided-timeout', options.now());
+          continue;
+        }
+        const one = live.get(text);
+        if (one !== undefined && !one.started && bootNow - flow.start > second && flow.state !== flowState.pending)
+          start(one, key, flow);
+        if (bootNow - flow.last <= idleLimit(key, flow)) continue;
+        options.forget(key);
+        // What was denied has its record already, and what the proxy holds has the proxy's.
+        if (flow.state === flowState.denied || flow.state === flowState.proxied) live.delete(text);
+        else end(text, key, flow, endReason(flow), options.wallTime(flow.last));
+      }
+    },
+    finish(flows) {
+      for (const { key, flow } of flows) {
+        if (flow.state === flowState.denied || flow.state === flowState.proxied) continue;
+        end(textOf(key), key, flow, endReason(flow), options.now());
+      }
+    },
+  };
+};

@@ -1,0 +1,126 @@
+import { absent, type Facts, unreadable } from '@cofferdam/verdict';
+import type { ByteStream } from './byte-stream.ts';
+import type { FlowLog, FlowSubject } from './flow-log.ts';
+import type { CurrentGate, Gate, GateAgent } from './gate.ts';
+import { denial, judge, type Settled, settle } from './judgement.ts';
+
+/**
+ * One flow from its dial to its end: its facts as they become known, its verdict so far, its two connections. The flow's
+ * verdict is its first denial, else its last permit.
+ */
+export interface ProxiedFlow {
+  readonly subject: FlowSubject;
+  readonly agent: GateAgent;
+  readonly client: ByteStream;
+  readonly upstream: ByteStream;
+  readonly facts: () => Facts;
+  readonly learn: (facts: Partial<Facts>) => void;
+  readonly gate: () => Gate | undefined;
+  /** Judges the facts as they are now. What is still undecided then is denied for `otherwise`. */
+  readonly settleNow: (otherwise: Settled['reason']) => Settled;
+  /** Notes what was decided; the first permit writes the record of the start. */
+  readonly note: (judgement: Settled) => void;
+  /** Notes a denial and resets both sides. */
+  readonly cut: (judgement: Settled) => void;
+  /** Judges the recorded facts by the plan now in force, and cuts what it no longer permits. */
+  readonly rejudge: () => void;
+  /** Writes the record of the end. */
+  readonly finish: () => void;
+}
+
+const facts = { tls: absent, claimedName: absent, request: absent, mcp: absent } as const;
+
+export const createProxiedFlow = (parts: {
+  readonly subject: FlowSubject;
+  readonly agent: GateAgent;
+  readonly facts: Facts;
+  readonly client: ByteStream;
+  readonly upstream: ByteStream;
+  readonly gate: CurrentGate;
+  readonly log: FlowLog;
+}): ProxiedFlow => {
+  const { subject, agent, client, upstream, gate, log } = parts;
+  let known = parts.facts;
+  let verdict: Settled | undefined;
+  let decidedBy: Gate | undefined;
+  let started = false;
+
+  const payload = () => ({ toDestination: upstream.sent(), toAgent: client.sent() });
+
+  const settleNow = (otherwise: Settled['reason']): Settled => {
+    const now = gate();
+    if (now === undefined) return { kind: 'deny', rule: 'default', stage: 'packet', reason: 'no-plan', enforced: true };
+    decidedBy = now;
+    known = { ...known, at: log.now() };
+    const stage = known.request.state === 'unknown' ? 'name' : 'request';
+    return settle(judge(now, known), agent, stage, otherwise);
+  };
+
+  const note = (judgement: Settled): void => {
+    if (verdict?.kind !== 'deny') verdict = judgement;
+    if (started || judgement.kind === 'deny') return;
+    started = true;
+    log.write(subject, decidedBy ?? gate(), known, judgement, payload(), { kind: 'flow' });
+  };
+
+  const cut = (judgement: Settled): void => {
+    note(judgement);
+    client.reset();
+    upstream.reset();
+  };
+
+  return {
+    subject,
+    agent,
+    client,
+    upstream,
+    facts: () => known,
+    learn: (more) => {
+      known = { ...known, ...more };
+    },
+    gate,
+    settleNow,
+    note,
+    cut,
+    rejudge: () => {
+      if (verdict === undefined || verdict.kind === 'deny') return;
+      const now = gate();
+      const again = now === undefined ? undefined : judge(now, { ...known, at: log.now() });
+      // No plan is no reason to cut: the last good one stays in force until another replaces it.
+      if (again === undefined || again.kind === 'permit') return;
+      decidedBy = now;
+      // Only what the first plan let pass unread is missing here, and an unopened request never counts as absent.
+      if (again.kind === 'undecided') {
+        const judgement = denial(agent, again.rule, 'request', 'facts-unknown');
+        if (judgement.kind === 'deny') cut(judgement);
+        return;
+      }
+      cut({ ...again, reason: 'flow-cut' });
+    },
+    finish: () => {
+      const last: Settled = verdict ?? denial(agent, 'default', 'name', 'undecided-closed');
+      const passthrough = known.tls.state === 'known' && last.kind === 'permit';
+      log.write(subject, decidedBy ?? gate(), known, last, payload(), {
+        kind: 'flow',
+        end: log.now(),
+        ...(passthrough ? { treatment: 'passthrough' as const } : {}),
+      });
+    },
+  };
+};
+
+/**
+ * Facts of a flow that is neither TLS nor strict HTTP. Such bytes are no request, so that denials of requests match it; but
+ * where that denial would have had to read them, it is said so: `request-unreadable`, since a lax server may well read one.
+ */
+export const judgeOpaque = (flow: ProxiedFlow, claimed: 'absent' | 'unreadable'): Settled => {
+  flow.learn({
+    ...facts,
+    ...(claimed === 'unreadable' ? { claimedName: unreadable, request: unreadable, mcp: unreadable } : {}),
+  });
+  const first = flow.settleNow('request-unreadable');
+  if (first.kind === 'permit' || first.rule === 'default' || claimed === 'unreadable') return first;
+  if (flow.gate()?.rule(first.rule)?.readsRequests !== true) return first;
+  flow.learn({ request: unreadable, mcp: unreadable });
+  return flow.settleNow('request-unreadable');
+};

@@ -1,0 +1,30 @@
+import { bitmapOf, encodeBitmap, wordsFor } from './bitmap.ts';
+import type { PlanProperties, PlanRule } from './model.ts';
+
+/** The properties follow from the rules: the compiler writes them by this function, and a plan whose own differ is refused. */
+export const propertiesOf = (rules: readonly PlanRule[]): PlanProperties => {
+  const words = wordsFor(rules.length);
+  const where = (holds: (rule: PlanRule) => boolean): string => {
+    return encodeBitmap(
+      bitmapOf(
+        words,
+        rules.flatMap((rule, i) => (holds(rule) ? [i] : [])),
+      ),
+    );
+  };
+  const readsRequest = (rule: PlanRule): boolean => rule.http !== undefined || rule.mcp !== undefined;
+  const readsName = (rule: PlanRule): boolean =>
+    rule.web !== undefined && (rule.web.urls.length > 0 || rule.tls === 'absent');
+  return {
+    enforced: where(({ mode }) => mode === 'enforce'),
+    monitored: where(({ mode }) => mode === 'monitor'),
+    permit: where(({ action }) => action === 'permit'),
+    web: where(({ web }) => web !== undefined),
+    denyWeb: where(({ action, web }) => action === 'deny' && web !== undefined),
+    tlsRequired: where(({ tls }) => tls === 'required'),
+    tlsAbsent: where(({ tls }) => tls === 'absent'),
+    needsRequest: where(readsRequest),
+    needsProxy: where((rule) => readsRequest(rule) || readsName(rule)),
+    toPublic: where(({ to }) => to.includes('public-internet')),
+  };
+};

@@ -1,0 +1,160 @@
+import { formatAddress, formatPortRange } from '@cofferdam/net';
+import { type Decision, type Fact, type Facts, type RuleIndex, reasonEntry } from '@cofferdam/verdict';
+import { type Decided, evaluatePrepared, type Outcome, type Step, walk } from './evaluate.ts';
+import { type Condition, standingOf, type Waiting } from './evaluate-conditions.ts';
+import { type Flow, flowOf, inactiveBecause, type Prepared, type PreparedRule, prepare } from './evaluate-prepare.ts';
+import type { EvaluationContext, PolicySet, Rule } from './model.ts';
+
+/** One rule of the walk, for people. The last step is `default` where no rule decided. */
+export interface ExplainStep {
+  readonly index: RuleIndex;
+  /** Absent for the default. */
+  readonly ruleset?: string;
+  readonly rule: string;
+  readonly outcome: 'no-match' | 'waits' | 'monitored' | 'inactive' | 'decides';
+  /** One line, lower case, no full stop. */
+  readonly because: string;
+}
+
+export interface Explanation {
+  /** In the order of the walk, up to the rule that decides. */
+  readonly steps: readonly ExplainStep[];
+  readonly decision: Decision;
+}
+
+const list = (words: readonly string[]): string => words.map((word) => `\`${word}\``).join(', ');
+
+const shown = (fact: Fact<string>): string => (fact.state === 'known' ? `\`${fact.value}\`` : fact.state);
+
+const addressNames = ({ addressNames: names }: Facts): string => (names.length === 0 ? 'no name' : list(names));
+
+const describeRequest = ({ request }: Facts): string =>
+  request.state === 'known'
+    ? `the request is ${request.value.method} \`${request.value.path}\``
+    : 'the flow is not HTTP';
+
+const describeWeb = (rule: Rule, facts: Facts): string => {
+  const groups = list(rule.web ?? []);
+  if (rule.action === 'permit' && facts.addressNames.length === 0)
+    return `the destination stands for no name, and the rule asks for one of ${groups}`;
+  const names =
+    rule.action === 'deny' && facts.protocol === 'tcp' ? `, the client asked for ${shown(facts.claimedName)}` : '';
+  return `the destination stands for ${addressNames(facts)}${names}; that is not in ${groups}`;
+};
+
+const describeMcp = ({ mcp }: Facts): string => {
+  if (mcp.state !== 'known') return 'the request is no MCP call';
+  const { method, tool } = mcp.value;
+  return tool === undefined ? `the MCP method is \`${method}\`` : `the MCP call is \`${method}\` of \`${tool}\``;
+};
+
+/** Why one condition contradicts a rule, in the words of the facts. */
+const contradictions: Readonly<Record<Condition, (rule: Rule, flow: Flow) => string>> = {
+  from: (rule, { source }) =>
+    `${source.workload ? `\`${source.workload.name}\`` : formatAddress(source.address)} is not in ${list(rule.from)}`,
+  to: (rule, { facts, reserved }) =>
+    reserved === undefined
+      ? `${formatAddress(facts.destination)} is not in ${list(rule.to)}`
+      : `${formatAddress(facts.destination)} is reserved, and only a \`cidr\` inside the reserved range reaches it`,
+  protocol: (rule, { facts }) =>
+    rule.protocol === 'any' || rule.protocol === facts.protocol
+      ? 'UDP port 443 needs a permit with `protocol: udp` that lists 443 by itself and has no `web`'
+      : `the protocol is ${facts.protocol}, not ${rule.protocol}`,
+  ports: (rule, { facts }) =>
+    facts.destinationPort === undefined
+      ? `${facts.protocol} has no ports`
+      : `the port is ${facts.destinationPort}, not ${(rule.ports ?? []).map(formatPortRange).join(' or ')}`,
+  tls: (rule, { facts }) => {
+    if (facts.protocol !== 'tcp') return `a rule with \`tls\` needs tcp, and this is ${facts.protocol}`;
+    return rule.tls === 'required' ? 'the flow is not TLS' : 'the flow is TLS';
+  },
+  web: (rule, { facts }) => describeWeb(rule, facts),
+  http: (_rule, { facts }) =>
+    facts.protocol === 'tcp' ? describeRequest(facts) : `a rule with \`http\` needs tcp, and this is ${facts.protocol}`,
+  mcp: (_rule, { facts }) =>
+    facts.protocol === 'tcp' ? describeMcp(facts) : `a rule with \`mcp\` needs tcp, and this is ${facts.protocol}`,
+};
+
+const awaited: Readonly<Record<Waiting['on'], string>> = {
+  tls: 'whether the client speaks TLS',
+  name: 'the name the client asks for',
+  request: 'the HTTP request',
+  mcp: 'the MCP call',
+};
+
+const describeWaits = (waits: readonly Waiting[]): string => {
+  const never = waits.filter((wait) => wait.forever);
+  const words = (some: readonly Waiting[]): string => [...new Set(some.map(({ on }) => awaited[on]))].join(' and ');
+  return never.length > 0
+    ? `needs ${words(never)}, which cannot be read`
+    : `needs ${words(waits)}, which is not known yet`;
+};
+
+const describeStanding = ({ rule, standing }: Step, flow: Flow): string => {
+  if (standing.kind === 'contradicted') return contradictions[standing.by](rule.rule, flow);
+  return standing.kind === 'waits' ? describeWaits(standing.for) : 'every condition holds';
+};
+
+/** What ended the walk, after how the rule that ended it stands. Nothing is added where that says it all. */
+const describeEnd = (own: string, { reason }: Decided, { facts }: Flow): string => {
+  if (reason === 'rule' || reason === 'rule-denies') return own;
+  if (reason === 'name-mismatch')
+    return `${own}, but the client asked for ${shown(facts.claimedName)} and the destination stands for ${addressNames(facts)}`;
+  return `${own}; ${reasonEntry(reason).summary}`;
+};
+
+const stepOf = (rule: PreparedRule, outcome: ExplainStep['outcome'], because: string): ExplainStep => ({
+  index: rule.index,
+  ruleset: rule.ruleset.name,
+  rule: rule.rule.name,
+  outcome,
+  because,
+});
+
+const enforcedStep = (step: Step, outcome: Outcome, flow: Flow): ExplainStep => {
+  const { rule, standing } = step;
+  const own = describeStanding(step, flow);
+  if (outcome.kind === 'decided' && outcome.rule === rule)
+    return stepOf(rule, 'decides', describeEnd(own, outcome, flow));
+  if (standing.kind === 'contradicted') return stepOf(rule, 'no-match', own);
+  return stepOf(rule, 'waits', standing.kind === 'waits' ? own : `${own}, but a rule above it still waits`);
+};
+
+const monitoredStep = (rule: PreparedRule, flow: Flow): ExplainStep => {
+  const standing = standingOf(rule, flow, 'strict');
+  const own = describeStanding({ rule, standing }, flow);
+  const action = rule.rule.action === 'permit' ? 'permits' : 'denies';
+  return stepOf(rule, 'monitored', standing.kind === 'satisfied' ? `${own}; it ${action} once it is enforced` : own);
+};
+
+/** The last rule that has a part in the outcome: the one that decides, or the first satisfied one behind those that wait. */
+const lastRule = (walked: readonly Step[], outcome: Outcome): number => {
+  if (outcome.kind === 'decided') return outcome.rule === 'default' ? Number.POSITIVE_INFINITY : outcome.rule.index;
+  const last = walked.at(-1);
+  return last?.standing.kind === 'satisfied' ? last.rule.index : Number.POSITIVE_INFINITY;
+};
+
+/** {@link explainWalk} for a policy that was prepared. */
+export const explainPrepared = (prepared: Prepared, facts: Facts): Explanation => {
+  const flow = flowOf(prepared, facts);
+  const decision = evaluatePrepared(prepared, facts);
+  const { steps: walked, outcome } = walk(prepared, flow, 'enforced');
+  const last = lastRule(walked, outcome);
+  const known = flow.agent !== undefined;
+  const steps = (known ? prepared.rules.filter(({ index }) => index <= last) : []).map((rule): ExplainStep => {
+    const inactive = inactiveBecause(rule.rule, facts.at);
+    if (inactive !== undefined) return stepOf(rule, 'inactive', inactive);
+    const step = walked.find((candidate) => candidate.rule === rule);
+    return step === undefined ? monitoredStep(rule, flow) : enforcedStep(step, outcome, flow);
+  });
+  if (outcome.kind === 'undecided' || outcome.rule !== 'default') return { steps, decision };
+  const because = reasonEntry(outcome.reason).summary;
+  return { steps: [...steps, { index: 'default', rule: 'default', outcome: 'decides', because }], decision };
+};
+
+/**
+ * Rule by rule, what the policy says of a flow and why. Rules behind the one that decides are left out; monitored rules
+ * are shown as they would stand if they were enforced.
+ */
+export const explainWalk = (policy: PolicySet, context: EvaluationContext, facts: Facts): Explanation =>
+  explainPrepared(prepare(policy, context), facts);

@@ -252,3 +252,15 @@ export class Connection {
     return this.server({ flags: 'A', sequence: this.serverNext, acknowledgement: upTo });
   }
 }
+
+/** RFC 8446, section 4.1.3: the random of a ServerHello that is a HelloRetryRequest. */
+const retryRandom = 'cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c';
+
+const serverHello = (random: string): Uint8Array => {
+  const body = Buffer.concat([Buffer.from(`0303${random}00130100`, 'hex'), Buffer.from('0006002b00020304', 'hex')]);
+  const message = Buffer.concat([Buffer.from([2, 0, 0, body.length]), body]);
+  return Uint8Array.from(Buffer.concat([Buffer.from([22, 3, 3, 0, message.length]), message]));
+};
+
+export const helloRetryRequest = serverHello(retryRandom);
+export const plainServerHello = serverHello('ab'.repeat(32));

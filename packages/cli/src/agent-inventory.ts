@@ -10,42 +10,44 @@ import {
 import { didYouMean, listed } from './nearest.ts';
 
 /**
- * The agent of a run as inventory knows it. Its addresses are those of the run, whatever files say of a workload of that name; what files
- * say of its labels holds, and `--label` goes before it. Every other workload is as in the files.
+ * The agent of a run as inventory knows it, which is all that a run's inventory holds. Its addresses are those of the run, whatever files
+ * say of a workload of that name; what files say of its labels holds, and `--label` goes before it.
  */
-export const runInventory = (
+export const runWorkload = (
   policy: PolicySet,
   agent: string,
   labels: Readonly<Record<string, string>>,
   addresses: readonly Address[],
-): readonly Workload[] => {
+): Workload => {
   const written = policy.inventory.find(({ name }) => name === agent);
   const { interface: _elsewhere, mac: _another, ...rest } = written ?? { name: agent, labels: {} };
-  const workload: Workload = { ...rest, addresses, labels: { ...rest.labels, ...labels } };
-  return [workload, ...policy.inventory.filter(({ name }) => name !== agent)];
+  return { ...rest, addresses, labels: { ...rest.labels, ...labels } };
 };
 
-/** Addresses inside every run: of the command, and of its gateway. A test compares them with the datapath's. */
+/** Addresses inside every run: of the command, and of its gateway. A test compares them with those of the gateway package. */
 export const runAddresses = {
-  agent: ['198.18.0.2', 'fd00:cffd::2'].map((text) => parseAddress(text)!),
-  gateway: ['198.18.0.1', 'fd00:cffd::1'].map((text) => parseAddress(text)!),
+  agent: ['198.18.0.2', 'fdc0:ffe7:da11::2'].map((text) => parseAddress(text)!),
+  gateway: ['198.18.0.1', 'fdc0:ffe7:da11::1', '198.18.0.6', 'fdc0:ffe7:da11::6'].map((text) => parseAddress(text)!),
 } as const;
 
-/** Agents that the policy speaks of by name: in selectors, and in its inventory. In order of writing. */
+/** Agents that the SmartGroups speak of by name, in alphabetical order. */
 export const agentNames = (policy: PolicySet): readonly string[] => {
-  const selected = [...policy.smartGroups.values()].flatMap(({ any }) =>
-    any.flatMap((selector) => (selector.kind === 'workload' && selector.agent !== undefined ? [selector.agent] : [])),
-  );
-  return [...new Set([...selected, ...policy.inventory.map(({ name }) => name)])];
+  const selectors = [...policy.smartGroups.values()].flatMap(({ any }) => any);
+  const names = selectors.flatMap((one) => (one.kind === 'workload' && one.agent !== undefined ? [one.agent] : []));
+  return [...new Set(names)].sort();
 };
 
-/** The agent that was asked for, else the only one that the policy names, else `agent` where it names none. */
+/** The agent that was asked for, else the only one that the policy names, else `command` where it names none, as in `run`. */
 export const chooseAgent = (policy: PolicySet, asked: string | undefined, option: string): Result<string> => {
   if (asked !== undefined) return ok(asked);
   const names = agentNames(policy);
-  if (names.length === 0) return ok('agent');
+  if (names.length === 0) return ok('command');
   if (names.length === 1) return ok(names[0]!);
-  return err('which-agent', 'the policy names several agents', `say which with \`${option}\`: ${listed(names)}`);
+  return err(
+    'which-agent',
+    `the policy speaks of ${names.length} agents`,
+    `say which with \`${option}\`: ${listed(names)}`,
+  );
 };
 
 /** Groups of the policy that hold the agent and stand in `from` of a rule; the built-in ones included. */
@@ -57,7 +59,8 @@ export const groupsOfAgent = (policy: PolicySet, context: EvaluationContext, sou
 /** Says that no rule is about the agent, and which agents there are. */
 export const unknownAgent = (policy: PolicySet, agent: string): Result<never> => {
   const names = agentNames(policy);
-  const all = names.length === 0 ? 'its groups select by label or address: try `--label`' : `it names ${listed(names, 'and')}`;
+  const all =
+    names.length === 0 ? 'its groups select by label or address: try `--label`' : `it names ${listed(names, 'and')}`;
   return err('unknown-agent', `no rule of the policy is about ${quote(agent)}`, didYouMean(agent, names, all));
 };
 
@@ -66,7 +69,12 @@ export const parseLabels = (texts: readonly string[]): Result<Readonly<Record<st
   const labels: Record<string, string> = {};
   for (const text of texts) {
     const equals = text.indexOf('=');
-    if (equals < 1) return err('label', `${quote(text)} is not a label`, 'write `--label KEY=VALUE`, such as `--label team=platform`');
+    if (equals < 1)
+      return err(
+        'label',
+        `${quote(text)} is not a label`,
+        'write `--label KEY=VALUE`, such as `--label team=platform`',
+      );
     labels[text.slice(0, equals)] = text.slice(equals + 1);
   }
   return ok(labels);

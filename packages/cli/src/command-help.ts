@@ -4,7 +4,7 @@ import { definitions, paragraph } from './text.ts';
 
 /** How an option is written, with its value: `-f, --follow`, `--since TIME`. */
 export const optionTerm = (name: string, { short, value }: Option): string =>
-  `${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`;
+  `${short === undefined ? '    ' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`;
 
 export const optionMeaning = ({ kind, choices, summary }: Option): string =>
   [
@@ -15,7 +15,13 @@ export const optionMeaning = ({ kind, choices, summary }: Option): string =>
 
 /** `cofferdam validate [OPTIONS] PATH…` */
 export const usageLine = ({ name, operands }: Command): string => {
-  const parts = ['cofferdam', name, '[OPTIONS]', operands.usage, operands.rest === undefined ? '' : `-- ${operands.rest}`];
+  const parts = [
+    'cofferdam',
+    name,
+    '[OPTIONS]',
+    operands.usage,
+    operands.rest === undefined || operands.usage.includes('--') ? '' : `-- ${operands.rest}`,
+  ];
   return parts.filter((part) => part !== '').join(' ');
 };
 

@@ -29,7 +29,8 @@ export const fileProblemTable = [
   {
     code: 'too-many-files',
     title: 'too many files',
-    explanation: 'A directory is searched 32 levels deep and for at most 10,000 files, so that a mistyped path does not search a whole disk.',
+    explanation:
+      'A directory is searched 32 levels deep and for at most 10,000 files, so that a mistyped path does not search a whole disk.',
     fix: 'Name the directory that holds the policy.',
   },
 ] as const;

@@ -28,6 +28,9 @@ export const loadPolicy = (
   }
   context.err.write(`${findingsText(findings, context.err.style)}\n`);
   const errors = errorsIn(findings);
-  context.fail(`the policy has ${counted(errors, 'error')}`, 'correct the files; `cofferdam validate` shows warnings too');
+  context.fail(
+    `the policy has ${counted(errors, 'error')}`,
+    'correct the files; `cofferdam validate` shows warnings too',
+  );
   return undefined;
 };

@@ -54,6 +54,9 @@ export const parseOptions = (command: Command, words: readonly string[]): Result
       break;
     }
     if (word === '-' || !word.startsWith('-')) {
+      // What follows is likely the command itself, whose options are none of ours.
+      if (command.operands.rest !== undefined && !words.slice(i).includes('--'))
+        return missingDashes(command, words.slice(i));
       operands.push(word);
       continue;
     }
@@ -98,18 +101,18 @@ const unknownOption = (command: Command, written: string, table: OptionTable): R
   return err('unknown-option', `\`${command.name}\` has no option ${quote(written)}`, help);
 };
 
+const missingDashes = (command: Command, words: readonly string[]): Result<never> =>
+  err(
+    'missing-dashes',
+    `${quote(words[0]!)} is no option of \`${command.name}\``,
+    `put \`--\` before the command: \`cofferdam ${command.name} … -- ${words.join(' ')}\``,
+  );
+
 const seeHelp = (command: Command): string => `see \`cofferdam ${command.name} --help\``;
 
 /** Whether the number of operands is one that the command takes. */
-export const checkOperands = (command: Command, { operands, rest }: Parsed): Result<undefined> => {
-  const { usage, least, most, rest: wanted } = command.operands;
-  if (wanted !== undefined && rest.length === 0 && operands.length > 0) {
-    return err(
-      'unexpected-operand',
-      `${quote(operands[0]!)} is no option of \`${command.name}\``,
-      `put \`--\` before the command: \`cofferdam ${command.name} … -- ${operands.join(' ')}\``,
-    );
-  }
+export const checkOperands = (command: Command, { operands }: Parsed): Result<undefined> => {
+  const { usage, least, most } = command.operands;
   if (operands.length < least) {
     return err('missing-operand', `\`${command.name}\` needs ${usage}`, seeHelp(command));
   }

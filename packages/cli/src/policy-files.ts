@@ -115,7 +115,9 @@ export const readPolicyFiles = (paths: readonly string[]): PolicyFiles => {
       // A dangling link among other files is only of interest where it is named like a policy.
       if (!wanted) return 0;
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-      problems.push(missing ? fileProblem('file-not-found', path) : fileProblem('file-unreadable', path, because(error)));
+      problems.push(
+        missing ? fileProblem('file-not-found', path) : fileProblem('file-unreadable', path, because(error)),
+      );
       return 1;
     }
   };
@@ -141,7 +143,9 @@ export const readPolicyFiles = (paths: readonly string[]): PolicyFiles => {
       }
     } catch (error) {
       const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-      problems.push(missing ? fileProblem('file-not-found', path) : fileProblem('file-unreadable', path, because(error)));
+      problems.push(
+        missing ? fileProblem('file-not-found', path) : fileProblem('file-unreadable', path, because(error)),
+      );
     }
   }
   return { sources, problems };

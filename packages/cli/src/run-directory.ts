@@ -1,20 +1,31 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chownSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 
 /**
- * Where runs keep what others may want to see of them: one directory each, with `run.json` (who it is) and `flows.jsonl` (its
- * records). It is root's, and hidden from the contained command.
+ * Where every run keeps what others may look at: `RUNS/ID/run.json`, who it is; and `RUNS/ID/flows.jsonl`, its records, one on a line.
+ * Both stay when the run ends, so that `cofferdam flows` can be asked afterwards; they are in memory (`/run`) and later runs take old ones
+ * away. Root owns them; whoever called sudo may read those of their own runs.
  */
 export const runsDirectory = '/run/cofferdam/runs';
-export const flowsFile = (run: string): string => join(runsDirectory, run, 'flows.jsonl');
 
-/** Directories of runs that ended and are kept for `cofferdam flows`. */
-const keptRuns = 20;
+export const runDirectory = (run: string, runs = runsDirectory): string => `${runs}/${run}`;
+export const flowsFile = (run: string, runs = runsDirectory): string => `${runDirectory(run, runs)}/flows.jsonl`;
+const descriptionFile = (run: string, runs: string): string => `${runDirectory(run, runs)}/run.json`;
 
 export interface RunState {
+  /** Hexadecimal; names the directory, the link and the tables of the run. */
   readonly run: string;
   readonly pid: number;
-  /** Start of the process in clock ticks since boot: tells it from a later one of the same number. */
+  /** When the process began, in clock ticks after boot: process numbers are used again. */
   readonly startTicks: string;
   readonly agent: string;
   readonly command: readonly string[];
@@ -22,68 +33,106 @@ export interface RunState {
   readonly started: number;
 }
 
-/** Field 22 of /proc/PID/stat; undefined where there is no such process. */
+const readOr = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // Not there, or not for us to see: the caller cannot tell either, and need not.
+    return undefined;
+  }
+};
+
+/** When a process began; undefined where there is none of that number. Its name, in brackets, may hold spaces and brackets. */
 export const startTicksOf = (pid: number): string | undefined => {
+  const stat = readOr(`/proc/${pid}/stat`);
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+};
+
+export const createRunDirectory = (description: RunState, runs = runsDirectory): void => {
+  mkdirSync(runs, { recursive: true, mode: 0o755 });
+  const { run } = description;
+  const directory = runDirectory(run, runs);
+  mkdirSync(directory, { mode: 0o750 });
+  writeFileSync(descriptionFile(run, runs), `${JSON.stringify(description)}\n`, { mode: 0o640 });
+  closeSync(openSync(flowsFile(run, runs), 'a', 0o640));
+  const group = Number(process.env.SUDO_GID);
+  if (process.getuid?.() !== 0 || !Number.isInteger(group) || group <= 0) return;
+  for (const path of [directory, descriptionFile(run, runs), flowsFile(run, runs)]) chownSync(path, 0, group);
+};
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+
+const describe = (text: string | undefined): RunState | undefined => {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+    const d = JSON.parse(text ?? '') as Partial<Record<keyof RunState, unknown>>;
+    const { run, pid, startTicks, agent, command, started } = d;
+    if (
+      !isText(run) ||
+      !isText(startTicks) ||
+      !isText(agent) ||
+      typeof pid !== 'number' ||
+      typeof started !== 'number'
+    ) {
+      return undefined;
+    }
+    return { run, pid, startTicks, agent, command: Array.isArray(command) ? command.filter(isText) : [], started };
   } catch {
-    return undefined; // it is gone
+    // Cut short by a crash, or not ours.
+    return undefined;
   }
 };
 
-const readState = (run: string): RunState | undefined => {
+export const readRun = (run: string, runs = runsDirectory): RunState | undefined =>
+  describe(readOr(descriptionFile(run, runs)));
+
+/** Whether the process of a run is there. */
+export const isLiveRun = (run: string, runs = runsDirectory): boolean => {
+  const description = readRun(run, runs);
+  return description !== undefined && startTicksOf(description.pid) === description.startTicks;
+};
+
+export interface RunEntry {
+  readonly run: string;
+  readonly log: string;
+  readonly live: boolean;
+}
+
+export type RunsListing =
+  | { readonly kind: 'runs'; readonly runs: readonly RunEntry[] }
+  /** No run has been here since the machine started. */
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'forbidden' };
+
+export const listRuns = (runs = runsDirectory): RunsListing => {
   try {
-    return JSON.parse(readFileSync(join(runsDirectory, run, 'run.json'), 'utf8')) as RunState;
-  } catch {
-    return undefined; // not written yet, or half of it: the run that owns it is not known
+    const names = readdirSync(runs, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
+      .sort();
+    return { kind: 'runs', runs: names.map((run) => ({ run, log: flowsFile(run, runs), live: isLiveRun(run, runs) })) };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    return { kind: code === 'EACCES' || code === 'EPERM' ? 'forbidden' : 'absent' };
   }
 };
 
-const isRunning = (state: RunState): boolean => startTicksOf(state.pid) === state.startTicks;
+const keptRuns = 20;
+const keptBytes = 64 * 1024 * 1024;
 
-/** All runs that left a directory, oldest first. */
-export const listRuns = (): readonly { readonly run: string; readonly state: RunState | undefined; readonly live: boolean }[] => {
-  let names: string[];
-  try {
-    names = readdirSync(runsDirectory);
-  } catch {
-    return []; // no run was ever started here
-  }
-  return names
-    .map((run) => {
-      const state = readState(run);
-      return { run, state, live: state !== undefined && isRunning(state) };
+/** Takes away the oldest ended runs, beyond the last 20 or 64 MiB of records. Live ones stay. */
+export const pruneRuns = (runs = runsDirectory): void => {
+  const listing = listRuns(runs);
+  if (listing.kind !== 'runs') return;
+  const ended = listing.runs
+    .filter(({ live }) => !live)
+    .map(({ run, log }) => {
+      const stat = statSync(log, { throwIfNoEntry: false });
+      return { run, bytes: stat?.size ?? 0, last: stat?.mtimeMs ?? 0 };
     })
-    .sort((a, b) => (a.state?.started ?? 0) - (b.state?.started ?? 0));
-};
-
-export const isLiveRun = (run: string): boolean => {
-  const state = readState(run);
-  return state !== undefined && isRunning(state);
-};
-
-/** Makes the directory of a run. Only root can. */
-export const createRunDirectory = (state: RunState): string => {
-  const path = join(runsDirectory, state.run);
-  mkdirSync(runsDirectory, { recursive: true, mode: 0o755 });
-  mkdirSync(path, { mode: 0o700 });
-  writeFileSync(join(path, 'run.json'), JSON.stringify(state), { mode: 0o600 });
-  return path;
-};
-
-/** Forgets the oldest runs that ended, and what has no owner for more than a minute. */
-export const pruneRuns = (): void => {
-  const ended = listRuns().filter(({ live }) => !live);
-  const unowned = ended.filter(({ run, state }) => state === undefined && isOld(join(runsDirectory, run)));
-  const old = ended.filter(({ state }) => state !== undefined).slice(0, -keptRuns);
-  for (const { run } of [...unowned, ...old]) rmSync(join(runsDirectory, run), { recursive: true, force: true });
-};
-
-const isOld = (path: string): boolean => {
-  try {
-    return Date.now() - statSync(path).mtimeMs > 60_000;
-  } catch {
-    return false; // somebody else removed it
+    .sort((a, b) => b.last - a.last);
+  let bytes = 0;
+  for (const [i, one] of ended.entries()) {
+    bytes += one.bytes;
+    if (i >= keptRuns || bytes > keptBytes) rmSync(runDirectory(one.run, runs), { recursive: true, force: true });
   }
 };

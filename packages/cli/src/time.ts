@@ -1,6 +1,13 @@
 import { err, ok, quote, type Result } from '@cofferdam/net';
 
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+const units: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
 
 const instantForm = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$/i;
 
@@ -12,7 +19,9 @@ export const parseInstant = (text: string, now: number): Result<number> => {
   const refuse = (help: string): Result<never> => err('time', `${quote(text)} is not a time`, help);
   if (parts === null) return refuse(`write an instant such as \`${example}\``);
   if (parts[1] !== undefined && parts[4] === undefined) {
-    return refuse(`say which offset from UTC, such as \`${text.replace(' ', 'T')}Z\` or \`${text.replace(' ', 'T')}+02:00\``);
+    return refuse(
+      `say which offset from UTC, such as \`${text.replace(' ', 'T')}Z\` or \`${text.replace(' ', 'T')}+02:00\``,
+    );
   }
   const at = Date.parse(text.replace(' ', 'T').toUpperCase());
   return Number.isNaN(at) ? refuse(`there is no such day or hour; write an instant such as \`${example}\``) : ok(at);

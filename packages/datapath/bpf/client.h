@@ -101,6 +101,7 @@ __noinline int keep_bytes(struct __sk_buff *skb, struct hello *h, __u32 from, __
 static __always_inline int deny_here(struct flow *flow, __u32 reason)
 {
 	flow->state = FLOW_DENIED;
+	flow->flags |= FLOW_TROUBLE;
 	flow->reason = reason;
 	flow->stage = STAGE_NAME;
 	return SEGMENT_DENY;
@@ -109,14 +110,38 @@ static __always_inline int deny_here(struct flow *flow, __u32 reason)
 /* Nothing denies by what is read of this flow: whatever goes wrong ends the reading, not the flow. */
 static __always_inline int reads_for_record(const struct flow *flow)
 {
-	return flow->state == FLOW_BINDING && !(flow->flags & (FLOW_RESTS_ON_NAME | FLOW_SERVER_FIRST));
+	return flow->state == FLOW_BINDING && !(flow->flags & (FLOW_RESTS_ON_NAME | FLOW_WAITED));
 }
 
+/* The caller gives the hello back once it is unlocked. */
 static __always_inline int stop_reading(struct flow *flow)
 {
-	release_hello(flow);
+	if (!(flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER | FLOW_RETRY)) && flow->tls != FACT_UNREADABLE)
+		/* What the server's speaking first made absent was never seen to be so. */
+		flow->tls = flow->claimed_state = FACT_UNKNOWN;
 	flow->state = FLOW_PERMITTED;
 	return SEGMENT_PASS;
+}
+
+/*
+ * Denied by how its bytes came. Where the flow is monitored that is lifted: what was to be read is unreadable, which
+ * fails permits and satisfies denies, and the walk goes on (DESIGN 3.6).
+ */
+static __always_inline int lift(const struct plan *plan, const struct flow_key *key, struct flow *flow, struct question *q,
+				struct answer *a)
+{
+	__u32 reason = flow->reason;
+
+	flow->tls = FACT_UNREADABLE;
+	flow->claimed_state = FACT_UNREADABLE;
+	if (judge(plan, key, flow, q, a) == OUTCOME_PERMIT) {
+		flow->state = FLOW_PERMITTED;
+		flow->flags &= ~FLOW_TROUBLE;
+		return SEGMENT_PASS;
+	}
+	if (flow->state != FLOW_DENIED)
+		set_denied(flow, flow->rule, reason);
+	return SEGMENT_DENY;
 }
 
 /* The facts of the name stage are there: judge. The hello is locked by the caller. */
@@ -147,27 +172,35 @@ static __always_inline int hello_complete(const struct plan *plan, const struct 
 					  struct hello *h, __u32 segment_end, struct question *q, struct answer *a)
 {
 	__u32 id = 0, state = FACT_ABSENT;
+	__u32 *found = 0;
 
 	if (h->flags & HELLO_NAME_BAD) {
 		state = FACT_UNREADABLE;
 	} else if (h->flags & HELLO_HAS_NAME) {
-		__u32 *found = bpf_map_lookup_elem(&names, h->name);
+		found = bpf_map_lookup_elem(&names, h->name);
 		state = FACT_KNOWN;
 		if (found)
 			id = *found;
 	}
 	if (h->flags & HELLO_AFTER) {
 		/* A second hello repeats the name (RFC 8446 4.1.2), or is the way to another one. */
-		if (state != flow->claimed_state || id != flow->claimed)
-			return deny_here(flow, REASON_NAME_MISMATCH);
+		if (state != flow->claimed_state || id != flow->claimed) {
+			if (!reads_for_record(flow))
+				return deny_here(flow, REASON_NAME_MISMATCH);
+			flow->claimed_state = FACT_UNREADABLE;
+			return stop_reading(flow);
+		}
 		flow->flags |= FLOW_READ_OVER;
 		flow->judged_end = h->base + h->end;
 		h->have = h->end;
 		return SEGMENT_PASS;
 	}
-	if (state == FACT_KNOWN && id == 0 && (plan->flags & PLAN_NAMES_OPEN) &&
-	    !(flow->flags & FLOW_RESTS_ON_NAME)) {
-		/* A deny with a wildcard may hold this name: user space classifies it while the client sends again. */
+	if (state == FACT_KNOWN && (plan->flags & PLAN_NAMES_OPEN) && !(found && find_name(plan, found)) &&
+	    (!(flow->flags & FLOW_RESTS_ON_NAME) || (flow->flags & FLOW_MONITORED) || (plan->flags & PLAN_MONITORED))) {
+		/*
+		 * A deny may hold this name: user space classifies it while the client sends again. A permit that rests
+		 * on a name ends here anyway, unless that is lifted or a would-be verdict is asked for.
+		 */
 		tell(EVENT_NAME_MISS, key, flow, h);
 		return SEGMENT_DROP;
 	}
@@ -251,13 +284,8 @@ static __always_inline int read_on(struct __sk_buff *skb, const struct packet *p
 		h->have = 0;
 		return SEGMENT_PASS;
 	}
-	if (reads_for_record(flow)) {
-		flow->tls = FACT_UNREADABLE;
-		flow->claimed_state = FACT_UNREADABLE;
-		return stop_reading(flow);
-	}
 	if (h->flags & HELLO_AFTER)
-		return deny_here(flow, REASON_HELLO_UNREADABLE);
+		return reads_for_record(flow) ? stop_reading(flow) : deny_here(flow, REASON_HELLO_UNREADABLE);
 	flow->tls = FACT_UNREADABLE;
 	flow->claimed_state = FACT_UNREADABLE;
 	int said = judge_name(plan, &p->key, flow, h, q, a);
@@ -274,20 +302,17 @@ static __always_inline int read_client(struct __sk_buff *skb, const struct packe
 	__u32 index;
 	int said;
 
-	if (p->tcp_flags & TCP_URG)
-		return reads_for_record(flow) ? stop_reading(flow) : deny_here(flow, REASON_URGENT_DATA);
 	if (!flow->first_byte)
 		flow->first_byte = now;
 
 	if (flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER)) {
 		__u32 end = p->sequence + p->payload_length;
-		__s32 offset = (__s32)(p->sequence - flow->base);
 		if (flow->slot) {
 			index = flow->slot - 1;
 			h = bpf_map_lookup_elem(&hellos, &index);
 			if (!h)
 				return deny_here(flow, REASON_HELLO_SLOTS_FULL);
-			offset = (__s32)(p->sequence - h->base);
+			__s32 offset = (__s32)(p->sequence - h->base);
 			__u32 have = h->have;
 			if (offset < 0)
 				return SEGMENT_DROP;
@@ -318,7 +343,10 @@ static __always_inline int read_client(struct __sk_buff *skb, const struct packe
 			return deny_here(flow, REASON_HELLO_SLOTS_FULL);
 		h->busy = 1;
 		flow->slot = index + 1;
-		hello_begin(h, flow->base, flow->flags & FLOW_RETRY ? HELLO_AFTER : 0);
+		hello_begin(h, flow->base,
+			    !(flow->flags & FLOW_RETRY)	     ? 0 :
+			    flow->flags & FLOW_RETRY_SURE ? HELLO_AFTER | HELLO_SURE :
+							    HELLO_AFTER);
 	} else {
 		index = flow->slot - 1;
 		h = bpf_map_lookup_elem(&hellos, &index);
@@ -333,6 +361,26 @@ static __always_inline int read_client(struct __sk_buff *skb, const struct packe
 	    now - flow->first_byte > UNDECIDED_NS && !reads_for_record(flow))
 		said = deny_here(flow, REASON_UNDECIDED_TIMEOUT);
 	__sync_val_compare_and_swap(&h->busy, 1, 0);
+	return said;
+}
+
+/* The same with what becomes of trouble. */
+static __always_inline int client_segment(struct __sk_buff *skb, const struct packet *p, const struct plan *plan,
+					  struct flow *flow, __u64 now, struct question *q, struct answer *a)
+{
+	int said;
+
+	/* An urgent pointer, also one without data, takes a byte out of what the server reads. */
+	if (p->tcp_flags & TCP_URG)
+		said = reads_for_record(flow) ? stop_reading(flow) : deny_here(flow, REASON_URGENT_DATA);
+	else if (p->payload_length == 0)
+		return SEGMENT_PASS;
+	else
+		said = read_client(skb, p, plan, flow, now, q, a);
+	if (said == SEGMENT_DENY && (flow->flags & FLOW_TROUBLE) && (flow->flags & FLOW_MONITORED))
+		said = lift(plan, &p->key, flow, q, a);
+	if (flow->state == FLOW_PERMITTED)
+		release_hello(flow);
 	return said;
 }
 

@@ -149,6 +149,7 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 		if (!is_tcp)
 			return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_NO_DECISION, now);
 		f->state = FLOW_PENDING;
+		f->flags |= FLOW_WAITED;
 	} else {
 		/* Every permitted TCP flow is read, if only for the record. */
 		f->state = is_tcp ? FLOW_BINDING : FLOW_PERMITTED;
@@ -174,8 +175,19 @@ static __always_inline int still_permitted(struct plan *plan, const struct flow_
 	int outcome = judge(plan, key, flow, &s->question, &s->answer);
 	if (flow->state == FLOW_PROXIED || flow->state == FLOW_PENDING)
 		return outcome == OUTCOME_DENY;
-	if (outcome == OUTCOME_PERMIT)
+	__u32 begun = FLOW_HELLO_DONE | FLOW_READ_OVER | FLOW_SERVER_SPOKE;
+	if (outcome == OUTCOME_UNDECIDED && flow->state == FLOW_BINDING && !(flow->flags & begun)) {
+		/* The facts that are asked for now are still to come. */
+		flow->state = FLOW_PENDING;
+		flow->flags |= FLOW_WAITED;
 		return 0;
+	}
+	if (outcome == OUTCOME_PERMIT) {
+		if (flow->state == FLOW_BINDING || !(flow->flags & FLOW_RESTS_ON_NAME) ||
+		    flow->claimed_state != FACT_UNKNOWN)
+			return 0;
+		outcome = OUTCOME_UNDECIDED; /* it rests on a name now, and what its client claimed was not read */
+	}
 	/* Undecided: its walk asks for a fact that was never recorded. */
 	set_denied(flow, flow->rule, outcome == OUTCOME_UNDECIDED ? REASON_FACTS_UNKNOWN : REASON_FLOW_CUT);
 	return 1;
@@ -188,6 +200,8 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 	struct packet *p = &s->packet;
 
 	if (p->tcp_flags & TCP_RST) {
+		if (p->payload_length && flow->state != FLOW_PERMITTED && flow->state != FLOW_PROXIED)
+			return drop(REASON_MALFORMED_PACKET);
 		flow->flags |= FLOW_RESET;
 		return flow->state == FLOW_DENIED ? TC_ACT_SHOT : pass(skb, flow_mark(flow));
 	}
@@ -214,14 +228,20 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 		flow->flags |= FLOW_CLIENT_FIN;
 	if (p->tcp_flags & TCP_ACK)
 		flow->client_ack = p->acknowledgement;
-	if (flow->state == FLOW_PROXIED || flow->state == FLOW_PERMITTED || p->payload_length == 0)
+	if (flow->state == FLOW_PROXIED || flow->state == FLOW_PERMITTED)
 		return pass(skb, flow_mark(flow));
+	/*
+	 * Until the server has taken this SYN, bytes could belong to an older connection of the same ends that it still
+	 * holds, begun by bytes that were judged as part of another hello.
+	 */
+	if (p->payload_length && !(flow->flags & FLOW_SYN_ANSWERED))
+		return drop(REASON_NOT_A_NEW_FLOW);
 
 	int was_pending = flow->state == FLOW_PENDING;
 	__u32 was_read = flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER);
-	int said = read_client(skb, p, plan, flow, now, &s->question, &s->answer);
+	int said = client_segment(skb, p, plan, flow, now, &s->question, &s->answer);
 	if (said == SEGMENT_DROP)
-		return TC_ACT_SHOT;
+		return drop(REASON_NO_DECISION);
 	if (said == SEGMENT_DENY) {
 		struct hello *h = 0;
 		if (flow->slot) {
@@ -351,12 +371,15 @@ int from_agent(struct __sk_buff *skb)
 		for (int i = 0; i < 16; i++)
 			if (key->source.bytes[i] != p->sender.bytes[i])
 				own = 0;
-		if (!flow || !own || flow->state == FLOW_DENIED || flow->state == FLOW_PROXIED ||
+		/* Nothing of a pending flow passes but its hello: an error carries bytes of its sender's choice. */
+		if (!flow || !own || (flow->state != FLOW_BINDING && flow->state != FLOW_PERMITTED) ||
 		    (flow->flags & FLOW_PUBLISHED))
 			return drop(REASON_ICMP_NOT_FOR_FLOW);
 		return pass(skb, MARK_PASS | flow->choice);
 	}
 
+	if (p->key.protocol == IPPROTO_TCP && (p->tcp_flags & TCP_SYN) && single_path(skb, p))
+		return drop(REASON_MALFORMED_PACKET);
 	if (p->key.protocol != IPPROTO_ICMP && p->key.destination_port == bpf_htons(53))
 		return pass(skb, MARK_DNS); /* whatever server it was sent to */
 
@@ -399,23 +422,31 @@ const __u8 retry_random[32] = {
 	0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 };
 
-/* The server's first bytes after a hello: 1 where a second hello may follow. */
+enum second_hello {
+	SECOND_NEVER = 0,
+	SECOND_PERHAPS = 1,
+	SECOND_SURELY = 2,
+};
+
+/* What the server's first bytes after a hello say of a second one. */
 static __always_inline int asks_again(struct __sk_buff *skb, const struct packet *p)
 {
 	__u8 head[43];
 
 	if (bpf_skb_load_bytes(skb, p->payload, head, 1))
-		return 1;
+		return SECOND_PERHAPS;
+	if (head[0] == RECORD_ALERT)
+		return SECOND_PERHAPS; /* a warning, and behind it anything */
 	if (head[0] != RECORD_HANDSHAKE)
-		return 0;
+		return SECOND_NEVER;
 	if (p->payload_length < sizeof(head) || bpf_skb_load_bytes(skb, p->payload, head, sizeof(head)))
-		return 1; /* too short to tell */
+		return SECOND_PERHAPS; /* too short to tell */
 	if (head[5] != 2)
-		return 0;
+		return SECOND_PERHAPS;
 	for (int i = 0; i < 32; i++)
 		if (head[11 + i] != retry_random[i])
-			return 0;
-	return 1;
+			return SECOND_NEVER;
+	return SECOND_SURELY;
 }
 
 /* A TCP segment of the server. Returns a tc verdict. */
@@ -431,8 +462,11 @@ static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan
 	if (p->tcp_flags & TCP_SYN) {
 		if (p->payload_length || !(p->tcp_flags & TCP_ACK))
 			return drop(REASON_SYN_PAYLOAD);
+		if (p->acknowledgement != flow->base && !flow->first_byte)
+			return drop(REASON_NOT_A_NEW_FLOW); /* answers another SYN than the one that was judged */
+		if (!(flow->flags & FLOW_SYN_ANSWERED))
+			flow->server_base = p->sequence + 1;
 		flow->flags |= FLOW_SYN_ANSWERED;
-		flow->server_base = p->sequence + 1;
 		return TC_ACT_OK;
 	}
 	if ((p->tcp_flags & TCP_ACK) && (flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER)) &&
@@ -465,18 +499,23 @@ static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan
 	}
 	if (!flow->first_byte) {
 		if (!(flow->flags & FLOW_SERVER_SPOKE)) {
-			flow->flags |= FLOW_SERVER_SPOKE;
+			flow->flags |= FLOW_SERVER_SPOKE | FLOW_SERVER_FIRST;
 			flow->tls = flow->claimed_state = FACT_ABSENT;
-			if (flow->flags & FLOW_RESTS_ON_NAME)
-				flow->flags |= FLOW_SERVER_FIRST;
+			/* It stays permitted: what a fact can change was unknown when it was. The would-be verdict may not. */
+			if (judge(plan, key, flow, &s->question, &s->answer) != OUTCOME_PERMIT)
+				return drop(flow->reason);
+			flow->stage = STAGE_NAME;
 		}
 		return TC_ACT_OK;
 	}
 	if ((flow->flags & FLOW_HELLO_DONE) && !(flow->flags & FLOW_READ_OVER) && p->sequence == flow->server_base) {
-		if (!asks_again(skb, p)) {
+		int again = asks_again(skb, p);
+		if (again == SECOND_NEVER) {
 			flow->flags |= FLOW_READ_OVER;
 			if (!flow->slot)
 				flow->state = FLOW_PERMITTED;
+		} else if ((__s32)(p->acknowledgement - flow->judged_end) < 0) {
+			return drop(REASON_NO_DECISION); /* it has not read the hello: what is kept of it must be kept */
 		} else if (flow->flags & FLOW_EARLY_DATA) {
 			/* Early data may have hidden a second hello; a client that meant well connects again. */
 			if (!reads_for_record(flow)) {
@@ -490,7 +529,7 @@ static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan
 			release_hello(flow);
 			flow->base = flow->judged_end;
 			flow->flags &= ~FLOW_HELLO_DONE;
-			flow->flags |= FLOW_RETRY;
+			flow->flags |= again == SECOND_SURELY ? FLOW_RETRY | FLOW_RETRY_SURE : FLOW_RETRY;
 		}
 	}
 	return TC_ACT_OK;
@@ -579,5 +618,15 @@ int to_agent(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	return TC_ACT_OK;
 }
+
+/* Only so that their layouts are in the BTF, where a test compares them: tables of plans are made without types. */
+#define SHOW_LAYOUT(NAME) const struct NAME *const NAME##_layout = 0
+SHOW_LAYOUT(bitmap);
+SHOW_LAYOUT(rule_info);
+SHOW_LAYOUT(plan_header);
+SHOW_LAYOUT(agent);
+SHOW_LAYOUT(destination);
+SHOW_LAYOUT(port_page);
+SHOW_LAYOUT(event);
 
 char dual_license[] SEC("license") = "Dual BSD/GPL";

@@ -240,14 +240,13 @@ __noinline int load_plan(struct plan *plan, __u64 now)
 	struct control *c = bpf_map_lookup_elem(&control, &zero);
 	if (!plan || !c || !c->live)
 		return -1;
-	__u32 slot = c->slot;
-	void *headers_of = plan_table(&headers, slot);
+	plan->slot = c->slot;
+	void *headers_of = plan_table(&headers, &plan->slot);
 	if (!headers_of)
 		return -1;
 	struct plan_header *header = bpf_map_lookup_elem(headers_of, &zero);
 	if (!header)
 		return -1;
-	plan->slot = slot;
 	plan->revision = header->revision;
 	plan->flags = header->flags;
 	plan->words = header->words;
@@ -283,7 +282,7 @@ static __always_inline struct destination *find_destination(const struct plan *p
 	key->family = family;
 	__builtin_memcpy(key->bytes, address->bytes, 16);
 	__builtin_memset(key->pad, 0, sizeof(key->pad));
-	void *table = plan_table(&destinations, plan->slot);
+	void *table = plan_table(&destinations, &plan->slot);
 	return table ? bpf_map_lookup_elem(table, key) : 0;
 }
 
@@ -439,8 +438,8 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	a->proxy = 0;
 	a->would = 0;
 	a->monitored = 0;
-	w.rows = plan_table(&rows, plan->slot);
-	w.words = plan_table(&rule_words, plan->slot);
+	w.rows = plan_table(&rows, &plan->slot);
+	w.words = plan_table(&rule_words, &plan->slot);
 	w.findings = x;
 	struct destination *d = find_destination(plan, q->family, &q->real, &x->key);
 	if (!w.rows || !w.words || !d)

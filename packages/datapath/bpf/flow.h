@@ -57,7 +57,7 @@ __noinline int tell(__u32 kind, const struct flow_key *key, const struct flow *f
 
 static __always_inline struct agent *find_agent(const struct plan *plan, const struct agent_key *who)
 {
-	void *table = plan_table(&agents, plan->slot);
+	void *table = plan_table(&agents, &plan->slot);
 	return table ? bpf_map_lookup_elem(table, who) : 0;
 }
 
@@ -68,10 +68,10 @@ static __always_inline void set_rows(struct name_rows *to, __u32 row)
 }
 
 /* Whether the plan knows what its rules say of a name. */
-static __always_inline struct name_rows *find_name(const struct plan *plan, __u32 id)
+static __always_inline struct name_rows *find_name(const struct plan *plan, const __u32 *id)
 {
-	void *table = plan_table(&name_rows, plan->slot);
-	return table && id ? bpf_map_lookup_elem(table, &id) : 0;
+	void *table = plan_table(&name_rows, &plan->slot);
+	return table ? bpf_map_lookup_elem(table, id) : 0;
 }
 
 /* What a flow asks the plan, from the facts it has recorded. 0, or the reason why it cannot be asked. */
@@ -81,7 +81,7 @@ static __always_inline __u32 make_question(const struct plan *plan, const struct
 	q->who.ifindex = key->ifindex;
 	q->who.family = key->family;
 	q->who.address = key->source;
-	void *ports_of = plan_table(&ports, plan->slot);
+	void *ports_of = plan_table(&ports, &plan->slot);
 	if (!ports_of)
 		return REASON_NO_PLAN;
 	struct agent *agent = find_agent(plan, &q->who);
@@ -102,7 +102,7 @@ static __always_inline __u32 make_question(const struct plan *plan, const struct
 	q->name = flow->name;
 	set_rows(&q->named, ROW_NO_NAME);
 	if (flow->name) {
-		struct name_rows *found = find_name(plan, flow->name);
+		struct name_rows *found = find_name(plan, &flow->name);
 		if (!found)
 			return REASON_NAME_TABLE_FULL; /* a deny might have named it */
 		q->named = *found;
@@ -112,7 +112,7 @@ static __always_inline __u32 make_question(const struct plan *plan, const struct
 	q->unclassified = 0;
 	set_rows(&q->claims, ROW_NO_NAME);
 	if (flow->claimed_state == FACT_KNOWN) {
-		struct name_rows *found = find_name(plan, flow->claimed);
+		struct name_rows *found = find_name(plan, &flow->claimed);
 		if (found) {
 			q->claims = *found;
 		} else {
@@ -134,7 +134,7 @@ static __always_inline void set_denied(struct flow *flow, __u32 rule, __u32 reas
 
 static __always_inline __u32 rule_flags(const struct plan *plan, __u32 rule)
 {
-	void *table = plan_table(&rule_infos, plan->slot);
+	void *table = plan_table(&rule_infos, &plan->slot);
 	struct rule_info *info = table && rule != RULE_DEFAULT ? bpf_map_lookup_elem(table, &rule) : 0;
 	return info ? info->flags : 0;
 }

@@ -48,6 +48,7 @@ enum hello_state {
 #define EXTENSION_ECH 0xfe0d
 
 #define RECORD_CHANGE_CIPHER_SPEC 20
+#define RECORD_ALERT 21
 #define RECORD_HANDSHAKE 22
 
 static __always_inline void hello_begin(struct hello *h, __u32 base, __u32 flags)

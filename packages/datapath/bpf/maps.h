@@ -174,9 +174,9 @@ struct {
 } hits SEC(".maps");
 
 /* A deleted inner table must not stop the lookup of the next: each returns 0 where its plan is not there. */
-static __always_inline void *plan_table(void *outer, __u32 slot)
+static __always_inline void *plan_table(void *outer, const __u32 *slot)
 {
-	return bpf_map_lookup_elem(outer, &slot);
+	return bpf_map_lookup_elem(outer, slot);
 }
 
 #endif

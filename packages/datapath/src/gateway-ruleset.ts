@@ -15,9 +15,9 @@ export interface GatewayRuleset {
   readonly uplinkInterface: string;
   /** Port of the transparent proxy, on every address. */
   readonly proxyPort: number;
-  /** Prefixes of the synthetic pools: nothing is sent out to them. */
-  readonly pool4: string;
-  readonly pool6: string;
+  /** Prefixes that hold every address of runs, pools and links to hosts: nothing is sent out to them, whatever a rule permits. */
+  readonly own4: string;
+  readonly own6: string;
 }
 
 const hex = (mark: number): string => `0x${mark.toString(16)}`;
@@ -76,8 +76,8 @@ ${zones.join('\n')}
 
   chain forward {
     type filter hook forward priority filter; policy drop;
-    oifname "${r.uplinkInterface}" ip daddr ${r.pool4} drop
-    oifname "${r.uplinkInterface}" ip6 daddr ${r.pool6} drop
+    oifname "${r.uplinkInterface}" ip daddr ${r.own4} reject with icmpx type admin-prohibited
+    oifname "${r.uplinkInterface}" ip6 daddr ${r.own6} reject with icmpx type admin-prohibited
     ${agent} oifname "${r.uplinkInterface}" meta mark & 0xffff0000 ${hex(marks.pass)} accept
     iifname "${r.uplinkInterface}" oifname "${r.agentInterface}" ct state established,related accept
   }

@@ -115,7 +115,11 @@ const clean = (host: NetworkNamespace, nft: Nftables, run: string): void => {
 };
 
 /** Takes away what runs that are dead have left in the host. Returns their names. */
-export const cleanHost = (host: NetworkNamespace, nft: Nftables, isAlive: (run: string) => boolean): readonly string[] => {
+export const cleanHost = (
+  host: NetworkNamespace,
+  nft: Nftables,
+  isAlive: (run: string) => boolean,
+): readonly string[] => {
   const dead = runsIn(nft.list('list ruleset')).filter((run) => !isAlive(run));
   for (const run of dead) clean(host, nft, run);
   return dead;

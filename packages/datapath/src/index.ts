@@ -8,6 +8,8 @@
  * It carries out a plan and knows no policy. Whoever holds its objects in user space may die at any moment: what is in the kernel stays
  * as it is, and what is not there is closed.
  */
+
+export { gatewayRuleset } from './gateway-ruleset.ts';
 export { cleanHost, type HostLink, type HostLinkOptions, linkName, linkToHost } from './host-link.ts';
 export { hasDefaultRoute } from './ip-command.ts';
 export { type InstalledName, type Kernel, kernelObjectFile, openKernel } from './kernel.ts';
@@ -22,13 +24,12 @@ export {
   type KernelFlow,
   layout,
 } from './layout.ts';
-export { connectFrom, type ListenerOptions, openListener } from './listeners.ts';
+export { loadBpfObject, runProgram, type TestRun } from './libbpf.ts';
 export { bootTime, closeDescriptor, interfaceIndex, SystemCallError } from './libc.ts';
+export { connectFrom, type ListenerOptions, openListener } from './listeners.ts';
 export { marks, passMark, realAddresses } from './marks.ts';
+export { createNameTranslation, type NameTranslation } from './name-translation.ts';
 export { createNetworkNamespace, currentNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
 export { type Nftables, NftError, openNftables } from './nftables.ts';
-export { gatewayRuleset } from './gateway-ruleset.ts';
 export { createRunNetwork, type RunNetwork, routeGateway } from './run-network.ts';
 export { topology, type Uplink } from './topology.ts';
-export { createNameTranslation, type NameTranslation } from './name-translation.ts';
-export { loadBpfObject, runProgram, type TestRun } from './libbpf.ts';

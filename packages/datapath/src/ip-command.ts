@@ -7,7 +7,10 @@ import type { NetworkNamespace } from './network-namespace.ts';
 /** Runs lines of `ip` as one batch; the first that fails stops it. `family` settles what a line leaves open, such as `rule`. */
 export const ip = (namespace: NetworkNamespace, lines: readonly string[], family: 4 | 6 = 4): void =>
   namespace.run(() => {
-    const done = spawnSync('ip', [...(family === 6 ? ['-6'] : []), '-batch', '-'], { input: `${lines.join('\n')}\n`, encoding: 'utf8' });
+    const done = spawnSync('ip', [...(family === 6 ? ['-6'] : []), '-batch', '-'], {
+      input: `${lines.join('\n')}\n`,
+      encoding: 'utf8',
+    });
     if (done.error) throw done.error;
     if (done.status !== 0) {
       const failed = Number(/:(\d+)\s*$/.exec(done.stderr)?.[1] ?? 0);

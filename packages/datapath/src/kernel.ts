@@ -90,6 +90,8 @@ export const openKernel = (
   const ring = openRing(map('events').fd, (sample) => receive(decodeEvent(sample)));
   let tables: PlanTables | undefined;
   let slot = 1;
+  /** Names that are in the table, so that a new plan knows them before it counts. */
+  const named = new Map<number, DomainName>();
 
   const setRows = (id: number, classes: NameClass): boolean => {
     if (tables === undefined) return false;
@@ -115,22 +117,30 @@ export const openKernel = (
     },
     apply(loaded, placement) {
       const built = buildPlanTables(loaded, kernelTables(loaded), { ...placement, bootTimeOf });
+      // A name without room in the new plan is denied there, `name-table-full`.
+      for (const [id, name] of named) {
+        const rows = built.nameRows(loaded.names.classify(name));
+        if (rows !== undefined) built.maps.name_rows.tryset(u32(id), rows);
+      }
       slot = 1 - slot;
-      for (const name of Object.keys(built.maps) as PlanTableName[])
-        map(name).set(u32(slot), u32(built.maps[name].fd));
+      for (const name of Object.keys(built.maps) as PlanTableName[]) map(name).set(u32(slot), u32(built.maps[name].fd));
       const word = Buffer.alloc(layout.control.size);
       word.writeUInt32LE(slot, layout.control.slot);
       word.writeUInt32LE(1, layout.control.live);
-      tables = built;
       control.set(u32(0), word);
+      tables?.close();
+      tables = built;
     },
     install(installed, classes) {
       // The plan's rows first, the way to the name last: nothing is judged by half of it.
       if (!setRows(installed.id, classes)) return false;
       if (!names.tryset(nameKey(installed.name), u32(installed.id))) return false;
+      named.set(installed.id, installed.name);
       const o = layout.synthetic;
       for (const address of installed.synthetic) {
-        const real = installed.addresses.filter(({ family }) => family === address.family).slice(0, limits.realAddresses);
+        const real = installed.addresses
+          .filter(({ family }) => family === address.family)
+          .slice(0, limits.realAddresses);
         const bytes = Buffer.alloc(o.size);
         bytes.writeUInt32LE(installed.id, o.name);
         bytes.writeUInt32LE(real.length, o.count);
@@ -140,7 +150,9 @@ export const openKernel = (
       return true;
     },
     classify(id, name, classes) {
-      return setRows(id, classes) && names.tryset(nameKey(name), u32(id));
+      if (!setRows(id, classes) || !names.tryset(nameKey(name), u32(id))) return false;
+      named.set(id, name);
+      return true;
     },
     openGatewayPort(protocol, port) {
       map('gateway_ports').set(u32(((protocol === 'tcp' ? 6 : 17) << 16) | port), u32(1));
@@ -178,7 +190,6 @@ export const openKernel = (
     },
   };
 };
-
 
 /** Processors that could come to be: a per-processor map has a value for each. */
 const possibleProcessors = (): number => {

@@ -44,7 +44,6 @@ const failing = (call: string, result: number, detail = ''): number => {
   return result;
 };
 
-
 export const MapType = { hash: 1, array: 2, lpmTrie: 11 } as const;
 export const BPF_F_NO_PREALLOC = 1;
 export const BPF_F_INNER_MAP = 0x1000;
@@ -249,6 +248,12 @@ const skbMark = 8;
 const skbIngressIfindex = 36;
 const skbIfindex = 40;
 
+/**
+ * Buffers whose addresses are in a structure that a call reads. The collector does not see those addresses, so they are held here until the
+ * next call.
+ */
+const held: { buffers: readonly Uint8Array[] } = { buffers: [] };
+
 /** BPF_PROG_TEST_RUN of a tc program. `ifindex` must exist in the calling thread's namespace. */
 export const runProgram = (
   program: number,
@@ -261,6 +266,7 @@ export const runProgram = (
   contextIn.writeUInt32LE(context.ifindex, skbIfindex);
   contextIn.writeUInt32LE(context.ingressIfindex ?? 0, skbIngressIfindex);
   const contextOut = Buffer.alloc(skbSize);
+  held.buffers = [packet, out, contextIn, contextOut];
   // struct bpf_test_run_opts: size_t sz; data_in, data_out; __u32 sizes; ctx_in, ctx_out; __u32 sizes; retval; repeat; duration; flags; cpu; batch
   const opts = Buffer.alloc(80);
   opts.writeBigUInt64LE(80n, 0);

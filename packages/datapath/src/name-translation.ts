@@ -23,9 +23,11 @@ export const createNameTranslation = (nft: Nftables): NameTranslation => {
       const element = (choice: number): string => `0x${passMark(choice).toString(16)} . ${key}`;
       const commands: string[] = [];
       for (const [choice, address] of before.entries())
-        if (after[choice] !== address) commands.push(`delete element inet cofferdam ${map} { ${element(choice)} : ${address} }`);
+        if (after[choice] !== address)
+          commands.push(`delete element inet cofferdam ${map} { ${element(choice)} : ${address} }`);
       for (const [choice, address] of after.entries())
-        if (before[choice] !== address) commands.push(`add element inet cofferdam ${map} { ${element(choice)} : ${address} }`);
+        if (before[choice] !== address)
+          commands.push(`add element inet cofferdam ${map} { ${element(choice)} : ${address} }`);
       nft.run(commands.join('\n'));
       current.set(key, after);
     },

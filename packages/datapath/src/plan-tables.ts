@@ -1,5 +1,13 @@
+import {
+  addressFromBytes,
+  addressToBytes,
+  type DomainName,
+  type Prefix,
+  parsePrefix,
+  prefixCovers,
+  prefixOf,
+} from '@cofferdam/net';
 import { destinationFlag, type KernelTables, type LoadedPlan, type NameClass, ruleFlag } from '@cofferdam/plan';
-import { addressFromBytes, addressToBytes, type DomainName, parsePrefix, type Prefix, prefixCovers, prefixOf } from '@cofferdam/net';
 import {
   agentFlag,
   agentKey,
@@ -12,6 +20,7 @@ import {
   row,
 } from './layout.ts';
 import { BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, createMap, type KernelMap, MapType } from './libbpf.ts';
+import { closeDescriptor } from './libc.ts';
 
 /** Rows kept free for names that are classified while the plan is in force. Names that match the same rules share rows. */
 const spareRows = 2048;
@@ -21,6 +30,8 @@ export interface PlanTables {
   readonly maps: Readonly<Record<PlanTableName, KernelMap>>;
   /** Rows of a name, made where no other name had the same; undefined: there is no room. */
   nameRows(classes: Pick<NameClass, 'web' | 'sure' | 'host'>): Buffer | undefined;
+  /** Lets go of the maps. What outer maps hold lives on. */
+  close(): void;
 }
 
 export type PlanTableName =
@@ -101,24 +112,25 @@ export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place:
   // A name that no pattern can hold, since it is no name: what any-web says of names.
   rows.set(u32(row.unknownName), bitmapBytes(classify(noName).sure));
 
+  const maps = {
+    rows,
+    rule_words: ruleWords(loaded),
+    rule_infos: ruleInfos(tables),
+    headers: header(loaded, tables, place),
+    agents: agents(tables, place),
+    destinations: destinations(tables, place),
+    ports: ports(tables),
+    name_rows: createMap({
+      type: MapType.hash,
+      name: 'name_rows',
+      keySize: 4,
+      valueSize: layout.name_rows.size,
+      entries: 65536,
+      flags: BPF_F_NO_PREALLOC,
+    }),
+  };
   return {
-    maps: {
-      rows,
-      rule_words: ruleWords(loaded),
-      rule_infos: ruleInfos(tables),
-      headers: header(loaded, tables, place),
-      agents: agents(tables, place),
-      destinations: destinations(tables, place),
-      ports: ports(tables),
-      name_rows: createMap({
-        type: MapType.hash,
-        name: 'name_rows',
-        keySize: 4,
-        valueSize: layout.name_rows.size,
-        entries: 65536,
-        flags: BPF_F_NO_PREALLOC,
-      }),
-    },
+    maps,
     nameRows(classes) {
       const web = rowOf(classes.web);
       const sure = rowOf(classes.sure);
@@ -130,6 +142,9 @@ export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place:
       bytes.writeUInt32LE(sure, o.sure);
       bytes.writeUInt32LE(host, o.host);
       return bytes;
+    },
+    close() {
+      for (const { fd } of Object.values(maps)) closeDescriptor(fd);
     },
   };
 };
@@ -187,12 +202,12 @@ const ruleInfos = (tables: KernelTables): KernelMap => {
   return map;
 };
 
-/** Whether a claimed name that was never classified may be held by a deny's wildcard, so that it has to be asked about. */
+/** Whether a deny may hold a claimed name that was never classified, so that it has to be asked about. Exact names too: nobody installs them. */
 const namesAreOpen = (loaded: LoadedPlan): boolean =>
-  loaded.plan.rules.some(({ action, web, mode }) => {
-    if (action !== 'deny' || web === undefined || mode === 'disabled') return false;
-    return web.domains.some((place) => loaded.plan.patterns[place]!.includes('*')) || web.urls.length > 0;
-  });
+  loaded.plan.rules.some(
+    ({ action, web, mode }) =>
+      action === 'deny' && mode !== 'disabled' && web !== undefined && (web.domains.length > 0 || web.urls.length > 0),
+  );
 
 const header = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement): KernelMap => {
   const o = layout.plan_header;
@@ -228,7 +243,9 @@ const agents = (tables: KernelTables, place: PlanPlacement): KernelMap => {
     flags: BPF_F_NO_PREALLOC,
   });
   // Rows without an interface first: a row that names one counts before them.
-  const inOrder = [...tables.agents].sort((a, b) => Number(a.interface !== undefined) - Number(b.interface !== undefined));
+  const inOrder = [...tables.agents].sort(
+    (a, b) => Number(a.interface !== undefined) - Number(b.interface !== undefined),
+  );
   for (const agent of inOrder) {
     const bytes = Buffer.alloc(o.size);
     bytes.writeUInt32LE(agent.agent, o.id);

@@ -21,6 +21,8 @@ export const topology = {
   gateway6: 'fdc0:ffe7:da11::1',
   agent6: 'fdc0:ffe7:da11::2',
   linkLength6: 125,
+  own4: '198.18.0.0/15',
+  own6: 'fdc0:ffe7:da11::/48',
   pool4: '198.18.0.0/16',
   pool6: 'fdc0:ffe7:da11:198::/64',
   gatewayMac: '02:cf:fd:00:00:01',

@@ -1,5 +1,6 @@
 import { type Address, formatAddress } from '@cofferdam/net';
-import type { AnyRecord, Endpoint, FlowRecord, RuleReference } from './record.ts';
+import type { Reason } from '@cofferdam/verdict';
+import type { AnyRecord, Endpoint, FlowRecord, RuleReference, WouldBeVerdict } from './record.ts';
 import { sanitise } from './text.ts';
 
 const withPort = (host: string, port: number | undefined): string =>
@@ -34,6 +35,20 @@ export const requestText = (r: AnyRecord): string => {
   return sanitise([http, mcp].filter((part) => part !== '').join(' '));
 };
 
+/** What the walk with everything enforced said; undefined where it was not asked, or could not say. */
+export const wouldBeOf = (r: AnyRecord): Exclude<WouldBeVerdict, 'unknown'> | undefined =>
+  r.kind === 'dns' || r.wouldBe === 'unknown' ? undefined : r.wouldBe;
+
 /** `permit`, `deny`, or `lifted` where monitoring let pass what would have been denied. */
-export const verdictText = (r: AnyRecord): 'permit' | 'deny' | 'lifted' =>
-  r.verdict === 'permit' && !r.enforced ? 'lifted' : r.verdict;
+export const verdictText = (r: AnyRecord): 'permit' | 'deny' | 'lifted' => {
+  if (r.verdict === 'deny') return 'deny';
+  const would = wouldBeOf(r);
+  if (would !== undefined) return would.verdict === 'deny' ? 'lifted' : 'permit';
+  return r.enforced ? 'permit' : 'lifted';
+};
+
+/** The rule and reason that matter to people: of the verdict, or of what would have been, where that was lifted. */
+export const decisiveRule = (r: AnyRecord): RuleReference | undefined =>
+  verdictText(r) === r.verdict && r.enforced ? r.rule : (wouldBeOf(r)?.rule ?? r.rule);
+export const decisiveReason = (r: AnyRecord): Reason =>
+  verdictText(r) === r.verdict && r.enforced ? r.reason : (wouldBeOf(r)?.reason ?? r.reason);

@@ -1,6 +1,6 @@
 import { type Address, formatAddress, isPublicInternet, wireName } from '@cofferdam/net';
 import { type Reason, reasonEntry } from '@cofferdam/verdict';
-import { flowName } from './describe.ts';
+import { decisiveReason, flowName, verdictText } from './describe.ts';
 import type { AnyRecord, FlowRecord } from './record.ts';
 
 /**
@@ -50,7 +50,8 @@ interface Wanted {
   readonly tlsAbsent: boolean;
 }
 
-const wantedOfFlow = (r: FlowRecord): Wanted => {
+const wantedOfFlow = (r: FlowRecord): Wanted | undefined => {
+  if (r.protocol !== 'tcp' && r.protocol !== 'udp' && r.protocol !== 'icmp') return undefined;
   const name = r.reason === 'quic' ? undefined : flowName(r);
   const dialled = r.synthetic !== undefined && formatAddress(r.synthetic) === formatAddress(r.destination.address);
   return {
@@ -104,11 +105,11 @@ const noteFor = (r: AnyRecord): string => {
 
 /** What to add to the policy to permit what `record` shows. Undefined: nothing stopped it. */
 export const hint = (record: AnyRecord, context: HintContext): Hint | undefined => {
-  const lifted = record.verdict === 'permit' && !record.enforced;
-  if (record.verdict === 'permit' && !lifted && record.reason !== 'monitored') return undefined;
-  const wanted = curedByRule.has(record.reason) ? wantedOf(record) : undefined;
+  if (verdictText(record) === 'permit') return undefined;
+  const reason = decisiveReason(record);
+  const wanted = curedByRule.has(reason) ? wantedOf(record) : undefined;
   if (wanted === undefined) {
-    const { summary, help } = reasonEntry(record.reason);
+    const { summary, help } = reasonEntry(reason);
     return { kind: 'advice', note: help === '' ? summary : help };
   }
   return { kind: 'rule', ...ruleFor(wanted, context), note: noteFor(record) };

@@ -2,7 +2,17 @@
  * flows: the flow record, defined once: its type, its encodings, and what people ask of many of them (filters, summaries,
  * hints). DNS queries are records of the same family. Pure values; it stores nothing and decides nothing.
  */
-export { agentText, destinationText, endpointText, flowName, requestText, ruleText, verdictText } from './describe.ts';
+export {
+  agentText,
+  decisiveReason,
+  decisiveRule,
+  destinationText,
+  endpointText,
+  flowName,
+  requestText,
+  ruleText,
+  verdictText,
+} from './describe.ts';
 export { encodeRecord } from './encode.ts';
 export { matchesFilter, type RecordFilter } from './filter.ts';
 export { type Hint, type HintContext, hint } from './hint.ts';
@@ -14,6 +24,7 @@ export {
   type DnsRecord,
   type Endpoint,
   type FlowRecord,
+  type RecordProtocol,
   type RuleReference,
   recordVersion,
   type Traffic,

@@ -1,4 +1,14 @@
-import { agentText, destinationText, endpointText, flowName, requestText, ruleText, verdictText } from './describe.ts';
+import {
+  agentText,
+  decisiveReason,
+  decisiveRule,
+  destinationText,
+  endpointText,
+  flowName,
+  requestText,
+  ruleText,
+  verdictText,
+} from './describe.ts';
 import type { AnyRecord } from './record.ts';
 
 const clock = (milliseconds: number): string => new Date(milliseconds).toISOString().slice(11, 23);
@@ -21,6 +31,6 @@ export const recordLine = (r: AnyRecord): string => {
     clock(r.start),
     verdictText(r).padEnd(6),
     `${agentText(r)} → ${protocol(r)} ${destinationText(r)}${behind(r)}${request === '' ? '' : ` ${request}`}`,
-    `${r.reason} [${ruleText(r.rule)}]${traffic(r)}`,
+    `${decisiveReason(r)} [${ruleText(decisiveRule(r))}]${traffic(r)}`,
   ].join('  ');
 };

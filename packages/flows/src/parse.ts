@@ -2,7 +2,6 @@ import { type DomainName, err, ok, parseAddress, type Result, wireName } from '@
 import {
   absent,
   type Fact,
-  type FlowProtocol,
   isReason,
   known,
   type Path,
@@ -18,6 +17,7 @@ import {
   type DnsRecord,
   type Endpoint,
   type FlowRecord,
+  type RecordProtocol,
   type RuleReference,
   recordVersion,
   type Traffic,
@@ -101,6 +101,13 @@ const head = (f: FieldReader) => ({
   commit: f.optionalString('commit'),
 });
 
+const protocol = (f: FieldReader): RecordProtocol => {
+  const number = /^ip-([0-9]{1,3})$/.exec(f.string('protocol'))?.[1];
+  return number !== undefined && Number(number) <= 255
+    ? `ip-${Number(number)}`
+    : f.oneOf<RecordProtocol>('protocol', ['tcp', 'udp', 'icmp']);
+};
+
 const flow = (f: FieldReader, kind: FlowRecord['kind']): FlowRecord => {
   const states = f.optionalObject('states');
   const fact = <T>(key: string, read: () => T): Fact<T> => {
@@ -115,7 +122,7 @@ const flow = (f: FieldReader, kind: FlowRecord['kind']): FlowRecord => {
     interface: f.string('interface'),
     destination: endpoint(f.object('destination')),
     synthetic: f.has('synthetic') ? f.address('synthetic') : undefined,
-    protocol: f.oneOf<FlowProtocol>('protocol', ['tcp', 'udp', 'icmp']),
+    protocol: protocol(f),
     addressNames: f.strings('addressNames').map((text) => domainName(f, 'addressNames', text)),
     tls: fact('tls', () => {
       if (!f.is('tls', true)) f.fail('tls', 'true, or left out');

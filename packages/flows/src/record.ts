@@ -42,6 +42,9 @@ export interface Traffic {
   readonly packets: bigint;
 }
 
+/** `ip-132` and the like: a protocol that no rule can permit, by its IANA number. Only denials have these. */
+export type RecordProtocol = FlowProtocol | `ip-${number}`;
+
 interface RecordBase {
   readonly version: typeof recordVersion;
   /** Unique within the gateway. A flow is written at its start and at its end under one id; the later one replaces. */
@@ -75,7 +78,7 @@ export interface FlowRecord extends RecordBase {
   readonly destination: Endpoint;
   /** The address the agent dialled, where the pool gave it. */
   readonly synthetic?: Address;
-  readonly protocol: FlowProtocol;
+  readonly protocol: RecordProtocol;
   readonly addressNames: readonly DomainName[];
   readonly tls: Fact<true>;
   readonly claimedName: Fact<DomainName>;

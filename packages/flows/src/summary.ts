@@ -1,6 +1,14 @@
 import type { Reason } from '@cofferdam/verdict';
-import { agentText, destinationText, flowName, ruleText, verdictText } from './describe.ts';
-import type { AnyRecord } from './record.ts';
+import {
+  agentText,
+  decisiveReason,
+  decisiveRule,
+  destinationText,
+  flowName,
+  ruleText,
+  verdictText,
+} from './describe.ts';
+import type { AnyRecord, RecordProtocol } from './record.ts';
 
 /** One destination of one agent, as often as it was met with one outcome. */
 export interface DestinationSummary {
@@ -9,7 +17,7 @@ export interface DestinationSummary {
   readonly kind: AnyRecord['kind'];
   /** Sanitised text: `api.github.com:443`, `10.0.0.7:22`, `evil.example A`. */
   readonly destination: string;
-  readonly protocol: 'tcp' | 'udp' | 'icmp' | 'dns';
+  readonly protocol: RecordProtocol | 'dns';
   /** `ruleset/rule` or `default`. */
   readonly rule: string;
   readonly reason: Reason;
@@ -37,8 +45,8 @@ const summaryOf = (r: AnyRecord): DestinationSummary => ({
   kind: r.kind,
   destination: destinationText(r),
   protocol: r.kind === 'dns' ? 'dns' : r.protocol,
-  rule: ruleText(r.rule),
-  reason: r.reason,
+  rule: ruleText(decisiveRule(r)),
+  reason: decisiveReason(r),
   count: 1,
   first: r.start,
   last: r.end ?? r.start,

@@ -1,4 +1,12 @@
-import { agentText, destinationText, requestText, ruleText, verdictText } from './describe.ts';
+import {
+  agentText,
+  decisiveReason,
+  decisiveRule,
+  destinationText,
+  requestText,
+  ruleText,
+  verdictText,
+} from './describe.ts';
 import type { AnyRecord } from './record.ts';
 
 /** One column of a table of records. `value` is sanitised text. */
@@ -16,8 +24,8 @@ export const recordColumns: readonly Column[] = [
   { key: 'kind', title: 'KIND', value: (r) => (r.kind === 'flow' ? r.protocol : r.kind) },
   { key: 'destination', title: 'DESTINATION', value: destinationText },
   { key: 'request', title: 'REQUEST', value: requestText },
-  { key: 'reason', title: 'REASON', value: (r) => r.reason },
-  { key: 'rule', title: 'RULE', value: (r) => ruleText(r.rule) },
+  { key: 'reason', title: 'REASON', value: decisiveReason },
+  { key: 'rule', title: 'RULE', value: (r) => ruleText(decisiveRule(r)) },
 ];
 
 /** Records as aligned text, a title line first; columns that are empty in every record are left out. */

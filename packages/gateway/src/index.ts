@@ -24,9 +24,15 @@ export {
 } from './name-book.ts';
 export { planGate } from './plan-gate.ts';
 export { createProxy, type FlowProxy, type ProxyOptions, proxyDefaults } from './proxy.ts';
-export { commandAddresses, gatewayAddresses, type RunGateway, type RunGatewayOptions, startRunGateway } from './run-gateway.ts';
 export { createRateLimiter, type RateLimiter, type RateLimiterOptions } from './rate-limiter.ts';
 export { createRelay, type Relay, type RelayOptions } from './relay.ts';
+export {
+  commandAddresses,
+  gatewayAddresses,
+  type RunGateway,
+  type RunGatewayOptions,
+  startRunGateway,
+} from './run-gateway.ts';
 export { socketAddress } from './socket-address.ts';
 export {
   createSyntheticPool,

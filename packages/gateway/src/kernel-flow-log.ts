@@ -81,7 +81,6 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     more: { claimed: Fact<DomainName>; reason: Reason; end?: number; gate: Gate | undefined },
   ): void => {
     const { gate, reason } = more;
-    if (typeof key.protocol === 'number') return;
     const rule = flow.rule === undefined ? undefined : gate?.rule(flow.rule);
     const verdict = reasonEntry(reason).verdict;
     const log = rule?.log ?? 'both';
@@ -90,7 +89,8 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     const agent = gate?.agentAt(key.source, options.interface);
     const name = flow.name === 0 ? undefined : options.nameOf(flow.name);
     const pooled = options.isPooled(key.destination);
-    const port = key.protocol === 'icmp' ? {} : { port: key.destinationPort };
+    const hasPorts = key.protocol === 'tcp' || key.protocol === 'udp';
+    const port = hasPorts ? { port: key.destinationPort } : {};
     const wouldBe = wouldBeOf(gate, flow);
     options.emit({
       version: recordVersion,
@@ -100,11 +100,11 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       start: options.wallTime(flow.start),
       ...(more.end === undefined ? {} : { end: more.end }),
       agent: agent?.identity ?? { labels: {} },
-      source: { address: key.source, ...(key.protocol === 'icmp' ? {} : { port: key.sourcePort }) },
+      source: { address: key.source, ...(hasPorts ? { port: key.sourcePort } : {}) },
       interface: options.interface,
       destination: { address: flow.real, ...port },
       ...(pooled ? { synthetic: key.destination } : {}),
-      protocol: key.protocol,
+      protocol: typeof key.protocol === 'number' ? `ip-${key.protocol}` : key.protocol,
       addressNames: name === undefined ? [] : [name],
       tls: flow.tls,
       claimedName: more.claimed,

@@ -1,6 +1,6 @@
+import { randomInt } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Server } from 'node:net';
-import { randomInt } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import {
   bootTime,
@@ -9,8 +9,8 @@ import {
   createRunNetwork,
   currentNetworkNamespace,
   gatewayRuleset,
-  hasDefaultRoute,
   type HostLink,
+  hasDefaultRoute,
   type Kernel,
   linkToHost,
   marks,
@@ -22,7 +22,7 @@ import {
   topology,
 } from '@cofferdam/datapath';
 import type { AnyRecord } from '@cofferdam/flows';
-import { type Address, type DomainName, formatAddress, parseAddress, parsePrefix, type Prefix } from '@cofferdam/net';
+import { type Address, type DomainName, formatAddress, type Prefix, parseAddress, parsePrefix } from '@cofferdam/net';
 import { classifyName, type LoadedPlan } from '@cofferdam/plan';
 import { createDnsFilter } from './dns-filter.ts';
 import { createDnsServer, dnsServerDefaults } from './dns-server.ts';
@@ -74,7 +74,9 @@ export const gatewayAddresses: readonly Address[] = [
 ].map((text) => parseAddress(text)!);
 
 /** Where the command lives; the inventory of a run gives it to its one workload. */
-export const commandAddresses: readonly Address[] = [topology.agent4, topology.agent6].map((text) => parseAddress(text)!);
+export const commandAddresses: readonly Address[] = [topology.agent4, topology.agent6].map(
+  (text) => parseAddress(text)!,
+);
 
 const prefixOf = (text: string): Prefix => {
   const parsed = parsePrefix(text);
@@ -95,8 +97,10 @@ const sweepMilliseconds = 1000;
 const anyAddress: readonly Address[] = [parseAddress('0.0.0.0')!, parseAddress('::')!];
 const loopback = parseAddress('127.0.0.1')!;
 
-const listenOn = (fd: number): Server => {
+/** An error of a listening socket (too many open files, say) costs a connection, not the gateway. */
+const listenOn = (fd: number, warn: (text: string) => void): Server => {
   const server = createServer({ allowHalfOpen: true });
+  server.on('error', (e) => warn(`listening: ${e.message}`));
   server.listen({ fd });
   return server;
 };
@@ -147,8 +151,8 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
       agentInterface: topology.agentInterface,
       uplinkInterface: topology.uplinkInterface,
       proxyPort: topology.proxyPort,
-      pool4: topology.pool4,
-      pool6: topology.pool6,
+      own4: topology.own4,
+      own6: topology.own6,
     }),
   );
 
@@ -263,13 +267,15 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
   const on = topology.agentInterface;
   for (const address of anyAddress) {
     const udp: UdpSocket = createSocket(address.family === 4 ? 'udp4' : 'udp6');
+    udp.on('error', (e) => options.warn(`DNS: ${e.message}`));
     udp.bind({ fd: openListener(network.gateway, { address, port: 53, kind: 'udp' }) });
     const gatewayAddress = address.family === 4 ? topology.gateway4 : topology.gateway6;
     dns.serveUdp(udp, on, { address: parseAddress(gatewayAddress)!, port: 53 });
-    const tcp = listenOn(openListener(network.gateway, { address, port: 53, kind: 'tcp' }));
+    const tcp = listenOn(openListener(network.gateway, { address, port: 53, kind: 'tcp' }), options.warn);
     dns.serveTcp(tcp, on);
     const held = listenOn(
       openListener(network.gateway, { address, port: topology.proxyPort, kind: 'tcp', transparent: true }),
+      options.warn,
     );
     held.on('connection', (socket) => void proxy.handle(socket, on));
     undo(() => {
@@ -286,7 +292,7 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
 const openRelays = (options: RunGatewayOptions, agent: NetworkNamespace, undo: (step: () => void) => void): void => {
   const limits = { connections: 256, idle: 3_600_000 } as const;
   for (const port of options.hostPorts) {
-    const listener = listenOn(openListener(agent, { address: loopback, port, kind: 'tcp' }));
+    const listener = listenOn(openListener(agent, { address: loopback, port, kind: 'tcp' }), options.warn);
     const relay = createRelay({
       ...limits,
       listener,

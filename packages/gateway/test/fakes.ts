@@ -8,7 +8,7 @@ import {
   parseDomainPattern,
 } from '@cofferdam/net';
 import type { NameClass } from '@cofferdam/plan';
-import type { Decision, Facts } from '@cofferdam/verdict';
+import type { Decision, Facts, Reason } from '@cofferdam/verdict';
 import type { Binding, Gate, GateAgent, GateRule, NameGrant } from '../src/index.ts';
 
 export const address = (text: string): Address => {
@@ -51,7 +51,7 @@ export const permit = (
   ...more,
 });
 
-export const deny = (reason = 'no-rule', rule: number | 'default' = 'default'): Decision => ({
+export const deny = (reason: Reason = 'no-rule', rule: number | 'default' = 'default'): Decision => ({
   ...(permit(rule) as Extract<Decision, { kind: 'decided' }>),
   verdict: 'deny',
   reason,

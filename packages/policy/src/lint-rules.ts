@@ -49,7 +49,13 @@ const warnOfExpiry = ({ now, warn }: Lint, rule: Rule): void => {
 const warnOfOpening = ({ policy, warn }: Lint, rule: Rule): void => {
   if (rule.mode === 'disabled' || rule.tls === 'absent' || rule.decrypt === 'not-allowed') return;
   const urls = (rule.web ?? []).flatMap((name) => policy.webGroups.get(name)?.urls ?? []);
-  const needs = rule.http ? 'http' : rule.mcp ? 'mcp' : urls.some(({ scheme }) => scheme === 'https') ? 'web' : undefined;
+  const needs = rule.http
+    ? 'http'
+    : rule.mcp
+      ? 'mcp'
+      : urls.some(({ scheme }) => scheme === 'https')
+        ? 'web'
+        : undefined;
   if (needs === undefined) return;
   const message = `\`${rule.name}\` asks for what is inside TLS, which this build does not open: such connections are denied`;
   warn('opening-not-supported', rule, needs, message, 'permit by `web` domains, or add `tls: absent` for plain HTTP');

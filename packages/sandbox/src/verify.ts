@@ -9,7 +9,7 @@ import { err, ok, type Result } from './result.ts';
 /** f_type of the file system that namespace files live on (linux/magic.h). */
 const nsfsMagic = 0x6e736673;
 
-/** The namespace as /proc shows it (`net:[4026531840]`); an error where the file is no network namespace, or is our own. */
+/** The namespace as /proc shows it (`net:[4026531840]`); an error where the file is no network namespace, or is our own or the machine's. */
 export function networkOf(path: string): Result<string> {
   const help = 'name another network namespace, such as /run/netns/NAME or /proc/PID/ns/net';
   let name: string;
@@ -23,8 +23,9 @@ export function networkOf(path: string): Result<string> {
       help,
     );
   }
-  if (name === namespaceOf('self', 'net'))
-    return err('own-namespace', `\`${path}\` is the network namespace we are in ourselves`, help);
+  // Ours, and that of the machine, which may be another where we have moved into one ourselves.
+  if (name === namespaceOf('self', 'net') || name === namespaceOf(1, 'net'))
+    return err('own-namespace', `\`${path}\` is the network of this machine, or our own`, help);
   return ok(name);
 }
 

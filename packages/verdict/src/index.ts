@@ -16,4 +16,12 @@ export {
   unknown,
   unreadable,
 } from './facts.ts';
-export { isReason, type Reason, type ReasonEntry, type ReasonStage, reasonEntry, reasonFromNumber, reasonTable } from './reasons.ts';
+export {
+  isReason,
+  type Reason,
+  type ReasonEntry,
+  type ReasonStage,
+  reasonEntry,
+  reasonFromNumber,
+  reasonTable,
+} from './reasons.ts';

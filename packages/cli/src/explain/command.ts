@@ -16,8 +16,16 @@ export const explainCommand = defineCommand({
       completes: 'path',
       summary: 'policy file or directory',
     },
-    from: { kind: 'value', value: 'AGENT', summary: 'the agent, or its address; needed where the policy names several' },
-    to: { kind: 'value', value: 'NAME|ADDRESS[:PORT]', summary: 'where it connects to; an IPv6 address with a port in brackets' },
+    from: {
+      kind: 'value',
+      value: 'AGENT',
+      summary: 'the agent, or its address; needed where the policy names several',
+    },
+    to: {
+      kind: 'value',
+      value: 'NAME|ADDRESS[:PORT]',
+      summary: 'where it connects to; an IPv6 address with a port in brackets',
+    },
     proto: {
       kind: 'value',
       value: 'PROTOCOL',
@@ -55,5 +63,5 @@ export const explainCommand = defineCommand({
     },
   ],
   exitCodes: { 0: 'explained, whatever the verdict', 1: 'the policy has errors, or no rule is about the agent' },
-  run: async (context) => (await import('./explain.ts')).explain(context),
+  run: async (context): Promise<number> => (await import('./explain.ts')).explain(context),
 });

@@ -1,4 +1,13 @@
-import { type Address, canonicalName, type DomainName, err, ok, parseAddress, quote, type Result } from '@cofferdam/net';
+import {
+  type Address,
+  canonicalName,
+  type DomainName,
+  err,
+  ok,
+  parseAddress,
+  quote,
+  type Result,
+} from '@cofferdam/net';
 
 /** What `--to` names: one of name and address. */
 export interface Target {
@@ -26,10 +35,15 @@ export const parseTarget = (text: string): Result<Target> => {
   const bracketed = /^\[([^\]]*)\](?::(.*))?$/.exec(text);
   // More than one colon without brackets is an IPv6 address alone.
   const plain = /^([^:]*):([^:]*)$/.exec(text);
-  const [hostText, portText] = bracketed ? [bracketed[1]!, bracketed[2]] : plain ? [plain[1]!, plain[2]] : [text, undefined];
+  const [hostText, portText] = bracketed
+    ? [bracketed[1]!, bracketed[2]]
+    : plain
+      ? [plain[1]!, plain[2]]
+      : [text, undefined];
   const host = hostOf(hostText);
   if (!host.ok) return err('target', host.error.message, host.error.help || accepted);
-  if (bracketed && host.value.address?.family !== 6) return err('target', `no IPv6 address in ${quote(text)}`, accepted);
+  if (bracketed && host.value.address?.family !== 6)
+    return err('target', `no IPv6 address in ${quote(text)}`, accepted);
   if (portText === undefined) return host;
   const port = portOf(portText);
   return port.ok ? ok({ ...host.value, port: port.value }) : port;

@@ -16,7 +16,7 @@ import {
   groupsOfAgent,
   parseLabels,
   runAddresses,
-  runInventory,
+  runWorkload,
   unknownAgent,
 } from '../agent-inventory.ts';
 import type { Context } from '../command.ts';
@@ -25,12 +25,12 @@ import type { explainCommand } from './command.ts';
 import { hintFor } from './hint.ts';
 import { groupOfAddress, type LookUp, lookUp } from './look-up.ts';
 import { type Question, questionOf } from './question.ts';
-import { explanationData, explanationText, type Explained } from './render.ts';
+import { type Explained, explanationData, explanationText } from './render.ts';
 import { firstFacts, runStages } from './stages.ts';
 
 const interfaceName = 'agent0';
 /** Where another agent of the policy is the destination and inventory gives it no address. */
-const peer: readonly Address[] = ['198.18.0.3', 'fd00:cffd::3'].map((text) => parseAddress(text)!);
+const peer: readonly Address[] = ['198.18.0.3', 'fdc0:ffe7:da11::3'].map((text) => parseAddress(text)!);
 
 export const explain = (context: Context<typeof explainCommand.options>): number => {
   const { values, out, fail } = context;
@@ -134,15 +134,16 @@ const inventoryOf = (
 ): Inventory => {
   const itself = parseAddress(agent);
   const addresses = itself === undefined ? runAddresses.agent : [itself];
-  const workloads = runInventory(policy, agent, labels, addresses);
+  const workload = runWorkload(policy, agent, labels, addresses);
   const { receiver } = question;
-  if (receiver === undefined) return { workloads, addresses };
-  const written = policy.inventory.find(({ name }) => name === receiver);
-  const target: Workload = written ?? { name: receiver, addresses: peer, labels: {} };
-  const address = target.addresses.find(({ family }) => family === addresses[0]!.family) ?? target.addresses[0];
-  return {
-    workloads: written === undefined ? [...workloads, target] : workloads,
-    addresses,
-    ...(address !== undefined && { receiver: address }),
+  if (receiver === undefined || receiver === agent) {
+    return { workloads: [workload], addresses, ...(receiver === agent && { receiver: addresses[0]! }) };
+  }
+  const target: Workload = policy.inventory.find(({ name }) => name === receiver) ?? {
+    name: receiver,
+    addresses: peer,
+    labels: {},
   };
+  const address = target.addresses.find(({ family }) => family === addresses[0]!.family) ?? target.addresses[0];
+  return { workloads: [workload, target], addresses, ...(address !== undefined && { receiver: address }) };
 };

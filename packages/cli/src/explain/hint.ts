@@ -7,7 +7,7 @@ const nothing = { bytes: 0n, packets: 0n };
 
 /** What to add to permit the connection: what `run` would say of its record. Undefined where nothing stops it. */
 export const hintFor = (
-  { verdict, reason, facts, path, wouldBe: _later }: Outcome,
+  { verdict, reason, facts, path }: Outcome,
   question: Question,
   agent: string,
   group: string,
@@ -51,5 +51,8 @@ export const hintFor = (
   const suggested = hint(flow, { group });
   if (assumedGroup === undefined || suggested?.kind !== 'rule') return suggested;
   // The name resolves into a group of the policy, and the hint, which sees no policy, took the public internet.
-  return { ...suggested, rule: suggested.rule.replace('to: ["public-internet"]', `to: [${JSON.stringify(assumedGroup)}]`) };
+  return {
+    ...suggested,
+    rule: suggested.rule.replace('to: ["public-internet"]', `to: [${JSON.stringify(assumedGroup)}]`),
+  };
 };

@@ -6,8 +6,8 @@ import {
   addressToBytes,
   type DomainName,
   isPublicInternet,
-  parseAddress,
   type Prefix,
+  parseAddress,
   prefixContains,
 } from '@cofferdam/net';
 import { loadPlan, resolvable, usableAddress } from '@cofferdam/plan';

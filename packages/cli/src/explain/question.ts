@@ -11,7 +11,15 @@ import {
   type Result,
   wireName,
 } from '@cofferdam/net';
-import { type Fact, type FlowProtocol, type McpFacts, type RequestFacts, absent, known, unreadable } from '@cofferdam/verdict';
+import {
+  absent,
+  type Fact,
+  type FlowProtocol,
+  known,
+  type McpFacts,
+  type RequestFacts,
+  unreadable,
+} from '@cofferdam/verdict';
 import type { OptionValues } from '../command.ts';
 import { parseInstant } from '../time.ts';
 import type { explainCommand } from './command.ts';
@@ -80,10 +88,7 @@ const sameHost = (a: Target, b: Target): boolean =>
   (a.address === undefined) === (b.address === undefined) &&
   (a.address === undefined || formatAddress(a.address) === formatAddress(b.address!));
 
-export const questionOf = (
-  values: OptionValues<typeof explainCommand.options>,
-  now: number,
-): Result<Question> => {
+export const questionOf = (values: OptionValues<typeof explainCommand.options>, now: number): Result<Question> => {
   const assumed: string[] = [];
   const at = values.at === undefined ? ok(now) : parseInstant(values.at, now);
   if (!at.ok) return at;
@@ -92,7 +97,8 @@ export const questionOf = (
   const to = values.to === undefined ? undefined : parseTarget(values.to);
   if (to !== undefined && !to.ok) return to;
   const target = to?.value ?? url?.value.target;
-  if (target === undefined) return err('no-target', 'it is not said where the agent connects to', 'add `--to NAME:PORT` or `--url URL`');
+  if (target === undefined)
+    return err('no-target', 'it is not said where the agent connects to', 'add `--to NAME:PORT` or `--url URL`');
   if (to !== undefined && url !== undefined) {
     const { value } = url;
     if (!sameHost(to.value, value.target) || (to.value.port ?? value.port) !== value.port) {
@@ -101,7 +107,11 @@ export const questionOf = (
   }
   const address = values.address === undefined ? undefined : parseAddress(values.address);
   if (values.address !== undefined && address === undefined) {
-    return err('address', `${quote(values.address)} is not an address`, 'write `--address 203.0.113.7` or `--address 2001:db8::7`');
+    return err(
+      'address',
+      `${quote(values.address)} is not an address`,
+      'write `--address 203.0.113.7` or `--address 2001:db8::7`',
+    );
   }
   if (address !== undefined && target.address !== undefined) {
     return err('address', '`--to` is an address already', 'give `--address` where `--to` is a name');
@@ -111,7 +121,11 @@ export const questionOf = (
   const spoken = (['sni', 'url', 'method', 'mcp'] as const).filter((name) => values[name] !== undefined);
   if (protocol !== 'tcp' && (spoken.length > 0 || values['no-tls'])) {
     const option = spoken[0] ?? 'no-tls';
-    return err('needs-tcp', `\`--${option}\` is about TCP, and \`--proto ${protocol}\` is given`, `leave \`--${option}\` out`);
+    return err(
+      'needs-tcp',
+      `\`--${option}\` is about TCP, and \`--proto ${protocol}\` is given`,
+      `leave \`--${option}\` out`,
+    );
   }
   if (values['no-tls'] && spoken.length > 0) {
     return err('no-tls', `\`--no-tls\` and \`--${spoken[0]}\` exclude each other`, 'give one of them');
@@ -120,7 +134,8 @@ export const questionOf = (
   if (protocol === 'icmp') {
     if (port !== undefined) return err('port', 'ICMP has no ports', 'leave the port out');
   } else if (port === undefined) {
-    if (protocol === 'udp') return err('port', 'a UDP port is missing', 'add it to `--to`, such as `--to time.example.com:123`');
+    if (protocol === 'udp')
+      return err('port', 'a UDP port is missing', 'add it to `--to`, such as `--to time.example.com:123`');
     port = 443;
     assumed.push('port 443');
   }
@@ -202,7 +217,9 @@ const speechOf = (
   if (scheme === undefined) {
     const usual = port === undefined ? undefined : otherProtocols.get(port);
     if (usual !== undefined) {
-      assumed.push(`the client speaks ${usual}, which begins with neither TLS nor HTTP (\`--sni NAME\` if it begins with TLS)`);
+      assumed.push(
+        `the client speaks ${usual}, which begins with neither TLS nor HTTP (\`--sni NAME\` if it begins with TLS)`,
+      );
       return ok({ kind: 'other' });
     }
     assumed.push(

@@ -42,7 +42,8 @@ const dayMs = 86_400_000;
 
 /** Why a rule is out of the walk, with what the clocks of its zone show. */
 const inactiveText = (step: ExplainStep, rule: Rule | undefined, at: number): string => {
-  if (rule?.expires !== undefined && at >= rule.expires) return `${step.because} (${new Date(rule.expires).toISOString()})`;
+  if (rule?.expires !== undefined && at >= rule.expires)
+    return `${step.because} (${new Date(rule.expires).toISOString()})`;
   if (rule?.schedule === undefined || rule.mode === 'disabled') return step.because;
   const { timezone } = rule.schedule;
   const opens = nextChanges(rule.schedule, at, at + 8 * dayMs)[0];
@@ -53,10 +54,7 @@ const inactiveText = (step: ExplainStep, rule: Rule | undefined, at: number): st
 const because = (explained: Explained, step: ExplainStep): string => {
   const { prepared, outcome } = explained;
   const rule = step.index === 'default' ? undefined : prepared.rules[step.index]?.rule;
-  return sayAddress(
-    explained,
-    step.outcome === 'inactive' ? inactiveText(step, rule, outcome.facts.at) : step.because,
-  );
+  return sayAddress(explained, step.outcome === 'inactive' ? inactiveText(step, rule, outcome.facts.at) : step.because);
 };
 
 const headline = (explained: Explained): string => {
@@ -88,9 +86,12 @@ const learnt = (explained: Explained, stage: StageName): string => {
     case 'look-up':
       return `the agent asks for \`${question.target.name}\``;
     case 'first packet':
-      return question.target.name === undefined ? 'addresses, protocol and port are known' : 'name, protocol and port are known';
+      return question.target.name === undefined
+        ? 'addresses, protocol and port are known'
+        : 'name, protocol and port are known';
     case 'ClientHello':
-      if (speech.kind !== 'tls' || speech.claimed.state === 'absent') return 'the client speaks TLS and names no server';
+      if (speech.kind !== 'tls' || speech.claimed.state === 'absent')
+        return 'the client speaks TLS and names no server';
       return speech.claimed.state === 'known'
         ? `the client asks for \`${speech.claimed.value}\``
         : 'the client asks for something that is no name';
@@ -184,7 +185,10 @@ const assumptions = (explained: Explained): readonly string[] => {
   const reachedBytes = outcome.stages.some(({ stage }) => stage !== 'look-up' && stage !== 'first packet');
   const known = question.assumed.filter((text) => reachedBytes || !text.startsWith('the client'));
   if (found?.assumed !== true || outcome.reason === 'dns-not-permitted') return known;
-  return [...known, `\`${question.target.name}\` resolves to ${addressWords(policy, found.address)} (\`--address IP\`)`];
+  return [
+    ...known,
+    `\`${question.target.name}\` resolves to ${addressWords(policy, found.address)} (\`--address IP\`)`,
+  ];
 };
 
 const hintText = (hint: Hint, style: Style, lifted: boolean): string => {

@@ -1,7 +1,7 @@
 import type { Address, DomainName } from '@cofferdam/net';
 import {
-  evaluatePrepared,
   type ExplainStep,
+  evaluatePrepared,
   explainPrepared,
   finalDecisionPrepared,
   type Prepared,

@@ -13,5 +13,5 @@ export const helpCommand = defineCommand({
     { line: 'cofferdam help unknown-key', what: 'an error code from `validate`' },
     { line: 'cofferdam help codes', what: 'all of them' },
   ],
-  run: async (context) => (await import('./help.ts')).help(context),
+  run: async (context): Promise<number> => (await import('./help.ts')).help(context),
 });

@@ -30,5 +30,6 @@ export const reasonExamples: { readonly [Code in Reason]?: string } = {
   'dns-not-permitted': 'kind: WebGroup\nmetadata: { name: example }\nspec: { domains: [api.example.com] }',
   'dns-address-denied':
     'kind: SmartGroup\nmetadata: { name: database-subnets }\nspec: { any: [{ cidr: 10.30.0.0/16 }] }    # name it in `to` of the rule',
-  'dns-budget': 'kind: WebGroup\nspec: { domains: [api.example.com, cdn.example.com] }    # instead of "**.example.com"',
+  'dns-budget':
+    'kind: WebGroup\nspec: { domains: [api.example.com, cdn.example.com] }    # instead of "**.example.com"',
 };

@@ -6,7 +6,8 @@ import { RunError } from './options.ts';
 export const agentNamesOf = (policy: PolicySet): readonly string[] => {
   const names = new Set<string>();
   for (const { any } of policy.smartGroups.values())
-    for (const selector of any) if (selector.kind === 'workload' && selector.agent !== undefined) names.add(selector.agent);
+    for (const selector of any)
+      if (selector.kind === 'workload' && selector.agent !== undefined) names.add(selector.agent);
   return [...names].sort();
 };
 

@@ -14,22 +14,55 @@ export const runCommand = defineCommand({
   ],
   operands: { usage: '-- CMD ARGS…', least: 0, most: 0, rest: 'CMD ARGS…' },
   options: {
-    policy: { kind: 'list', short: 'p', value: 'FILE|DIR', completes: 'path', summary: 'policy to enforce; several are one set' },
-    agent: { kind: 'value', value: 'NAME', summary: 'the workload that CMD is; needed where the policy speaks of several' },
+    policy: {
+      kind: 'list',
+      short: 'p',
+      value: 'FILE|DIR',
+      completes: 'path',
+      summary: 'policy to enforce; several are one set',
+    },
+    agent: {
+      kind: 'value',
+      value: 'NAME',
+      summary: 'the workload that CMD is; needed where the policy speaks of several',
+    },
     label: { kind: 'list', value: 'KEY=VALUE', summary: 'a label of that workload' },
     monitor: { kind: 'flag', summary: 'deny nothing and say what would have been denied' },
     resolver: { kind: 'list', value: 'IP', summary: 'ask this resolver instead of those in /etc/resolv.conf' },
-    share: { kind: 'list', value: 'PATH', completes: 'path', summary: 'let CMD see a hidden file, directory or socket' },
+    share: {
+      kind: 'list',
+      value: 'PATH',
+      completes: 'path',
+      summary: 'let CMD see a hidden file, directory or socket',
+    },
     publish: { kind: 'list', value: 'PORT', summary: 'open a port of CMD on this machine’s 127.0.0.1' },
-    'host-port': { kind: 'list', value: 'PORT', summary: 'let CMD reach a port of this machine’s 127.0.0.1 as its own' },
-    log: { kind: 'value', value: 'FILE', completes: 'path', summary: 'also append the flow records to FILE, as JSON lines' },
+    'host-port': {
+      kind: 'list',
+      value: 'PORT',
+      summary: 'let CMD reach a port of this machine’s 127.0.0.1 as its own',
+    },
+    log: {
+      kind: 'value',
+      value: 'FILE',
+      completes: 'path',
+      summary: 'also append the flow records to FILE, as JSON lines',
+    },
     quiet: { kind: 'flag', short: 'q', summary: 'say nothing on stderr but errors' },
   },
   examples: [
-    { line: 'sudo cofferdam run --policy examples/coding-agent.yaml -- curl -sS https://api.github.com/zen', what: 'one command' },
-    { line: 'sudo cofferdam run -p policies/ --agent coding-agent -- bash', what: 'an interactive shell as one of several agents' },
+    {
+      line: 'sudo cofferdam run --policy examples/coding-agent.yaml -- curl -sS https://api.github.com/zen',
+      what: 'one command',
+    },
+    {
+      line: 'sudo cofferdam run -p policies/ --agent coding-agent -- bash',
+      what: 'an interactive shell as one of several agents',
+    },
     { line: 'sudo cofferdam run -p policies/ --monitor -- ./my-agent', what: 'see what would be denied before it is' },
-    { line: 'sudo cofferdam run -p p.yaml --host-port 11434 -- ./my-agent', what: 'with a model that this machine serves' },
+    {
+      line: 'sudo cofferdam run -p p.yaml --host-port 11434 -- ./my-agent',
+      what: 'with a model that this machine serves',
+    },
   ],
   exitCodes: { 125: 'the run could not be made: policy, privileges, kernel', 127: 'CMD was not found' },
   async run({ values, rest, err, fail }) {
@@ -48,10 +81,19 @@ export const runCommand = defineCommand({
         quiet: values.quiet,
         command: rest,
       };
-      if (rest.length === 0) return fail('`run` needs a command', 'write it behind `--`: `cofferdam run --policy p.yaml -- curl https://example.com`');
-      if (values.policy.length === 0) return fail('`run` needs a policy', 'give a file or a directory: `--policy examples/coding-agent.yaml`');
+      if (rest.length === 0)
+        return fail(
+          '`run` needs a command',
+          'write it behind `--`: `cofferdam run --policy p.yaml -- curl https://example.com`',
+        );
+      if (values.policy.length === 0)
+        return fail('`run` needs a policy', 'give a file or a directory: `--policy examples/coding-agent.yaml`');
       if (process.getuid?.() !== 0)
-        return fail('`run` needs root, to make namespaces and load the kernel program', `run it with sudo: \`sudo cofferdam run …\`; CMD itself runs as you`, 125);
+        return fail(
+          '`run` needs root, to make namespaces and load the kernel program',
+          `run it with sudo: \`sudo cofferdam run …\`; CMD itself runs as you`,
+          125,
+        );
       const loaded = loadPolicy({ err, fail }, values.policy, Date.now());
       if (loaded === undefined) return 125;
       return await contain(loaded.policy, loaded.files, options, {

@@ -1,17 +1,21 @@
-import { randomBytes, createHash } from 'node:crypto';
-import { Resolver } from 'node:dns/promises';
-import { networkInterfaces } from 'node:os';
-import { type CompileDiagnostic, compile } from '@cofferdam/compiler';
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
 import { kernelObjectFile, topology } from '@cofferdam/datapath';
-import { gatewayAddresses, type RunGateway, startRunGateway, type UpstreamServer } from '@cofferdam/gateway';
-import { type Address, type DomainName, formatAddress, parseAddress } from '@cofferdam/net';
-import { loadPlan, type LoadedPlan } from '@cofferdam/plan';
-import type { EvaluationContext, PolicySet, Workload } from '@cofferdam/policy';
-import { type ContainedUser, forwardSignals, invokingUser, prepareSandbox, reclaimTerminal, startSandbox, writableBy } from '@cofferdam/sandbox';
+import { type RunGateway, startRunGateway } from '@cofferdam/gateway';
+import type { PolicySet } from '@cofferdam/policy';
+import {
+  type ContainedUser,
+  forwardSignals,
+  invokingUser,
+  prepareSandbox,
+  reclaimTerminal,
+  startSandbox,
+  writableBy,
+} from '@cofferdam/sandbox';
 import { createRunDirectory, flowsFile, isLiveRun, pruneRuns, startTicksOf } from '../run-directory.ts';
-import { commandWorkload } from './agent.ts';
 import { openFlowSink } from './flow-sink.ts';
 import { RunError, type RunOptions } from './options.ts';
+import { prepareRun } from './prepare-run.ts';
 import { createReporter } from './reporter.ts';
 import { upstreamResolvers } from './resolvers.ts';
 
@@ -20,65 +24,6 @@ export interface Console {
   readonly say: (line: string) => void;
   readonly warn: (line: string) => void;
 }
-
-/** A plan for one run of one command. */
-export interface PreparedRun {
-  readonly plan: LoadedPlan;
-  readonly workload: Workload;
-  readonly diagnostics: readonly CompileDiagnostic[];
-}
-
-/** Addresses of this machine in the namespace we are in: they are the gateway's, and no name reaches them. */
-const hostAddresses = (): readonly Address[] =>
-  Object.values(networkInterfaces()).flatMap((list) =>
-    (list ?? []).flatMap(({ address }) => parseAddress(address.replace(/%.*$/, '')) ?? []),
-  );
-
-const hostnamesOf = (policy: PolicySet): readonly DomainName[] => [
-  ...new Set(
-    [...policy.smartGroups.values()].flatMap(({ any }) =>
-      any.flatMap((selector) => (selector.kind === 'hostname' ? [selector.name] : [])),
-    ),
-  ),
-];
-
-/** What hostnames of the policy stand for now, for connections by address; by name they are resolved as they are asked. */
-const resolveHostnames = async (
-  names: readonly DomainName[],
-  servers: readonly UpstreamServer[],
-): Promise<ReadonlyMap<DomainName, readonly Address[]>> => {
-  if (names.length === 0) return new Map();
-  const resolver = new Resolver({ timeout: 1500, tries: 2 });
-  resolver.setServers(
-    servers.map(({ address, port }) =>
-      address.family === 6 ? `[${formatAddress(address)}]:${port}` : `${formatAddress(address)}:${port}`,
-    ),
-  );
-  const one = async (name: DomainName): Promise<readonly [DomainName, readonly Address[]]> => {
-    const found = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
-    const texts = found.flatMap((result) => (result.status === 'fulfilled' ? result.value : []));
-    return [name, texts.flatMap((text) => parseAddress(text) ?? [])];
-  };
-  return new Map(await Promise.all(names.map(one)));
-};
-
-export const prepareRun = async (
-  policy: PolicySet,
-  options: Pick<RunOptions, 'agent' | 'labels' | 'monitor'>,
-  resolvers: readonly UpstreamServer[],
-): Promise<PreparedRun> => {
-  const workload = commandWorkload(policy, options.agent, options.labels, topology.agentInterface);
-  const context: EvaluationContext = {
-    workloads: [workload],
-    resolved: await resolveHostnames(hostnamesOf(policy), resolvers),
-    dnsMode: 'synthetic',
-    gatewayAddresses: [...gatewayAddresses, ...hostAddresses()],
-    monitor: options.monitor,
-  };
-  const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
-  const { plan, diagnostics } = compile(policy, { ...context, at: Date.now(), revision: 1, digest });
-  return { plan: loadPlan(plan), workload, diagnostics };
-};
 
 /** The SmartGroup that hints name as `from`. */
 const groupOf = (policy: PolicySet, agent: string): string => {
@@ -90,7 +35,10 @@ const groupOf = (policy: PolicySet, agent: string): string => {
 const resolvConf = `# written by cofferdam: every query is answered by the gateway of this run\nnameserver ${topology.gateway4}\noptions edns0\n`;
 
 /** A mask over our own files: what tells the command how it is contained is none of its business. */
-const hiddenFiles = (log: string | undefined): readonly string[] => ['/run/cofferdam', ...(log === undefined ? [] : [log])];
+const hiddenFiles = (log: string | undefined): readonly string[] => [
+  '/run/cofferdam',
+  ...(log === undefined ? [] : [log]),
+];
 
 /** Runs the command contained and returns its exit code. Everything made is undone when it returns or throws. */
 export const contain = async (
@@ -107,7 +55,6 @@ export const contain = async (
 
   const user = invokingUser(process.env);
   if (!user.ok) throw new RunError(user.error.message, user.error.help);
-  reportWritable(user.value, files, console);
   pruneRuns();
   const run = randomBytes(4).toString('hex');
   const agent = prepared.workload.name;
@@ -120,8 +67,9 @@ export const contain = async (
     started: Date.now(),
   });
   const sinks = [openFlowSink(flowsFile(run)), ...(options.log === undefined ? [] : [openFlowSink(options.log)])];
-  const reporter = createReporter(groupOf(policy, agent), options.monitor);
+  const reporter = createReporter(groupOf(policy, agent));
   let gateway: RunGateway | undefined;
+  const early = undoOnSignal(() => gateway?.close());
   try {
     gateway = startRunGateway({
       run,
@@ -138,8 +86,9 @@ export const contain = async (
       warn: console.warn,
       isAlive: isLiveRun,
     });
-    return await command(gateway, user.value, options, console);
+    return await command(gateway, user.value, files, options, console, early.stop);
   } finally {
+    early.stop();
     gateway?.close();
     if (!options.quiet) for (const line of reporter.table()) console.say(line);
     for (const sink of sinks) {
@@ -150,18 +99,29 @@ export const contain = async (
   }
 };
 
-const reportWritable = (user: ContainedUser, files: readonly string[], console: Console): void => {
-  for (const file of files) {
-    const how = writableBy(user, file);
-    if (how !== undefined) console.warn(`the command can change its own policy for the next run: ${how}`);
-  }
+const endingSignals = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
+
+/** Until the command runs and takes our signals, one of them ends the run: what was made is undone first. */
+const undoOnSignal = (undo: () => void): { readonly stop: () => void } => {
+  const handler = (signal: (typeof endingSignals)[number]): void => {
+    undo();
+    process.exit(128 + constants.signals[signal]);
+  };
+  for (const signal of endingSignals) process.on(signal, handler);
+  return {
+    stop() {
+      for (const signal of endingSignals) process.off(signal, handler);
+    },
+  };
 };
 
 const command = async (
   gateway: RunGateway,
   user: ContainedUser,
+  files: readonly string[],
   options: RunOptions,
   console: Console,
+  started: () => void,
 ): Promise<number> => {
   const spec = prepareSandbox({
     networkNamespace: gateway.agentNamespace.path,
@@ -175,17 +135,21 @@ const command = async (
   });
   if (!spec.ok) throw new RunError(spec.error.message, spec.error.help);
   if (!options.quiet) for (const warning of spec.value.warnings) console.warn(warning);
+  for (const file of files) {
+    const how = writableBy(user, file, spec.value.writable);
+    if (how !== undefined) console.warn(`the command can change its own policy for the next run: ${how}`);
+  }
   let stop = (): void => undefined;
   try {
-    const started = await startSandbox(spec.value, (running) => {
+    const sandbox = await startSandbox(spec.value, (running) => {
+      started();
       stop = forwardSignals(running);
     });
-    if (!started.ok) throw new RunError(started.error.message, started.error.help);
-    const end = await started.value.wait();
+    if (!sandbox.ok) throw new RunError(sandbox.error.message, sandbox.error.help);
+    const end = await sandbox.value.wait();
     return end.kind === 'exited' ? end.code : 137;
   } finally {
     stop();
     reclaimTerminal();
   }
 };
-

@@ -27,12 +27,14 @@ export class RunError extends Error {
 
 export const parsePort = (option: string, text: string): number => {
   const port = /^[0-9]{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65535) throw new RunError(`${option}: \`${text}\` is not a port`, 'give a number from 1 to 65535', 2);
+  if (port < 1 || port > 65535)
+    throw new RunError(`${option}: \`${text}\` is not a port`, 'give a number from 1 to 65535', 2);
   return port;
 };
 
 export const parseLabel = (text: string): readonly [string, string] => {
   const at = text.indexOf('=');
-  if (at <= 0) throw new RunError(`--label: \`${text}\` is not key=value`, 'write for example --label team=platform', 2);
+  if (at <= 0)
+    throw new RunError(`--label: \`${text}\` is not key=value`, 'write for example --label team=platform', 2);
   return [text.slice(0, at), text.slice(at + 1)];
 };

@@ -1,4 +1,16 @@
-import { type AnyRecord, type DestinationSummary, destinationText, flowName, hint, ruleText, sanitise, summarise } from '@cofferdam/flows';
+import {
+  type AnyRecord,
+  type DestinationSummary,
+  decisiveReason,
+  decisiveRule,
+  destinationText,
+  flowName,
+  hint,
+  ruleText,
+  sanitise,
+  summarise,
+  verdictText,
+} from '@cofferdam/flows';
 import { formatAddress } from '@cofferdam/net';
 import { reasonEntry } from '@cofferdam/verdict';
 
@@ -12,7 +24,8 @@ export interface Reporter {
 /** Records kept for the table. Past that, only their numbers count on. */
 const kept = 20_000;
 
-const subject = (record: AnyRecord): string => (record.kind === 'dns' ? sanitise(record.name) : destinationText(record));
+const subject = (record: AnyRecord): string =>
+  record.kind === 'dns' ? sanitise(record.name) : destinationText(record);
 const protocolOf = (record: AnyRecord): string => (record.kind === 'dns' ? 'dns' : record.protocol);
 
 /** In few words, what would permit it. Empty: nothing the policy could say would. */
@@ -21,34 +34,33 @@ const remedy = (record: AnyRecord, group: string): string => {
   if (found === undefined) return '';
   if (found.kind === 'advice') return found.note;
   const name = record.kind === 'dns' ? sanitise(record.name) : flowName(record);
-  if (record.reason === 'rule-denies' || record.reason === 'no-permit-reachable') return found.note;
-  if (record.reason === 'plain-http-unread') return 'add `tls: absent` to the rule, or use TLS';
-  if (name !== undefined && record.reason !== 'quic')
+  const reason = decisiveReason(record);
+  if (reason === 'rule-denies' || reason === 'no-permit-reachable') return found.note;
+  if (reason === 'plain-http-unread') return 'add `tls: absent` to the rule, or use TLS';
+  if (name !== undefined && reason !== 'quic')
     return `add \`${name}\` to the \`web\` of a permit rule${record.kind === 'dns' ? '' : ` for ${protocolOf(record)} port ${record.destination.port ?? ''}`}`.trimEnd();
   if (record.kind === 'dns') return '';
   const port = record.destination.port === undefined ? '' : ` port ${record.destination.port}`;
   return `permit ${record.protocol}${port} to a SmartGroup with \`cidr: ${formatAddress(record.destination.address)}/${record.destination.address.family === 4 ? 32 : 128}\``;
 };
 
-export const createReporter = (group: string, monitored: boolean): Reporter => {
+export const createReporter = (group: string): Reporter => {
   const said = new Set<string>();
   const records: AnyRecord[] = [];
   let dropped = 0;
-
-  const isDenial = (record: AnyRecord): boolean =>
-    record.verdict === 'deny' || (monitored && !record.enforced) || wouldDeny(record);
 
   return {
     line(record) {
       if (records.length < kept) records.push(record);
       else dropped += 1;
-      if (!isDenial(record)) return undefined;
-      const key = `${protocolOf(record)} ${subject(record)} ${record.reason} ${ruleText(record.rule)}`;
+      if (verdictText(record) === 'permit') return undefined;
+      const reason = decisiveReason(record);
+      const rule = decisiveRule(record);
+      const key = `${protocolOf(record)} ${subject(record)} ${reason} ${ruleText(rule)}`;
       if (said.has(key)) return undefined;
       if (said.size < kept) said.add(key);
       const word = record.verdict === 'deny' ? 'denied' : 'would deny';
-      const reason = record.verdict === 'deny' ? record.reason : (wouldReason(record) ?? record.reason);
-      const by = record.rule === undefined ? 'by default' : `by ${ruleText(record.rule)}`;
+      const by = rule === undefined ? 'by default' : `by ${ruleText(rule)}`;
       const cure = remedy(record, group);
       return `${word} ${protocolOf(record)} ${subject(record)} ${by} (${reason}: ${reasonEntry(reason).summary})${cure === '' ? '' : `; to permit it: ${cure}`}`;
     },
@@ -75,16 +87,6 @@ export const createReporter = (group: string, monitored: boolean): Reporter => {
   };
 };
 
-const wouldReason = (record: AnyRecord) =>
-  record.kind !== 'dns' && record.wouldBe !== undefined && record.wouldBe !== 'unknown' ? record.wouldBe.reason : undefined;
-
-const wouldDeny = (record: AnyRecord): boolean =>
-  record.kind !== 'dns' &&
-  record.verdict === 'permit' &&
-  record.wouldBe !== undefined &&
-  record.wouldBe !== 'unknown' &&
-  record.wouldBe.verdict === 'deny';
-
 const verdictWord = { permit: 'reached', deny: 'DENIED', lifted: 'would be denied' } as const;
 
 const bytesText = (bytes: bigint): string => {
@@ -101,7 +103,7 @@ const bytesText = (bytes: bigint): string => {
 const cellsOf = (row: DestinationSummary): readonly string[] => [
   verdictWord[row.verdict],
   row.destination,
-  row.protocol,
+  row.kind === 'request' ? 'http' : row.protocol,
   String(row.count),
   row.kind === 'dns' ? '' : bytesText(row.bytes),
   row.rule,

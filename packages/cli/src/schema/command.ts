@@ -3,8 +3,7 @@ import { defineCommand } from '../command.ts';
 const topics = ['SmartGroup', 'WebGroup', 'Ruleset', 'Inventory', 'policy'] as const;
 
 /** `SmartGroup` is in `smart-group.schema.json`. */
-const fileOf = (topic: string): string =>
-  `${topic.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()}.schema.json`;
+const fileOf = (topic: string): string => `${topic.replace(/(?<=[a-z])(?=[A-Z])/g, '-').toLowerCase()}.schema.json`;
 
 export const schemaCommand = defineCommand({
   name: 'schema',

@@ -25,5 +25,5 @@ export const validateCommand = defineCommand({
     { line: 'cofferdam help unknown-key', what: 'learn more about a code' },
   ],
   exitCodes: { 0: 'the set is valid', 1: 'it has errors, or warnings with `--strict`' },
-  run: async (context) => (await import('./validate.ts')).validate(context),
+  run: async (context): Promise<number> => (await import('./validate.ts')).validate(context),
 });

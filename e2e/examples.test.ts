@@ -1,0 +1,185 @@
+/** The policies of examples/, each with the real tool it is for: what it names is reached, and what is next to that is not. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { type Lab, startLab } from '@cofferdam/testkit/lab';
+import { containedUnavailable, runContained, startContained } from './contained.ts';
+
+const skip = containedUnavailable();
+const example = (name: string): string => readFileSync(new URL(`../examples/${name}.yaml`, import.meta.url), 'utf8');
+const user = 61_234;
+let lab: Lab;
+
+before(async () => {
+  if (skip) return;
+  lab = await startLab({
+    records: [
+      { name: 'catalog.db.internal.example', addresses: ['10.20.0.10', 'fd20::10'] },
+      { name: 'orders.db.internal.example', addresses: ['10.20.0.10', 'fd20::10'] },
+      { name: 'acme-datasets.s3.eu-west-1.amazonaws.com', addresses: ['93.184.215.14'] },
+    ],
+  });
+});
+after(async () => {
+  if (!skip) await lab.stop();
+});
+
+const reasons = (records: readonly { readonly verdict: string; readonly reason: string }[]): readonly string[] => [
+  ...new Set(records.flatMap(({ verdict, reason }) => (verdict === 'deny' ? [reason] : []))),
+];
+
+test('coding agent: its code host and registries, by curl, Python and Node', { skip }, async () => {
+  const policy = example('coding-agent');
+  const since = await lab.mark();
+  const fetches = [
+    'curl -sS -m 10 https://api.github.com/zen',
+    `python3 -c "import urllib.request as u; print(u.urlopen('https://pypi.org/simple/', timeout=10).status)"`,
+    `"${process.execPath}" -e "fetch('https://raw.githubusercontent.com/acme/x').then(r => process.exit(r.ok ? 0 : 1))"`,
+  ];
+  const good = await runContained(lab, { policy, user, command: ['sh', '-c', fetches.join(' && ')] });
+  assert.equal(good.code, 0, good.stderr);
+  const names = (await lab.arrivals({ since, kind: 'request' })).map((one) =>
+    one.kind === 'request' ? one.authority : '',
+  );
+  assert.deepEqual(names, ['api.github.com', 'pypi.org', 'raw.githubusercontent.com']);
+
+  const before = await lab.mark();
+  const bad = await runContained(lab, {
+    policy,
+    user,
+    command: ['curl', '-sS', '-m', '10', 'https://gist.github.com/'],
+  });
+  assert.notEqual(bad.code, 0);
+  assert.deepEqual(reasons(bad.records), ['dns-not-permitted']);
+  assert.match(bad.stderr, /denied dns gist\.github\.com by default/);
+  assert.deepEqual(await lab.arrivals({ since: before, name: 'gist.github.com' }), []);
+});
+
+test('MCP server over HTTP: clients reach it, it reaches its two services and reads pages only', { skip }, async () => {
+  const server = [
+    'python3 -m http.server 8080 --bind 127.0.0.1 >/dev/null 2>&1 & server=$!',
+    'curl -sS -m 10 -o /dev/null -w "%{http_code}\\n" https://api.github.com/search',
+    'curl -sS -m 10 -o /dev/null -w "%{http_code}\\n" http://wiki.internal.example/pages/on-call',
+    'curl -sS -m 10 -o /dev/null -w "%{http_code}\\n" -d secret http://wiki.internal.example/pages/on-call',
+    'curl -sS -m 10 -o /dev/null -w "%{http_code}\\n" http://wiki.internal.example/admin',
+    'echo ready; sleep 20; kill $server',
+  ];
+  const run = await startContained(lab, {
+    policy: example('mcp-server'),
+    user,
+    options: ['--publish', '8080'],
+    command: ['sh', '-c', server.join('\n')],
+  });
+  try {
+    await run.waitFor(/ready/, 20_000);
+    assert.deepEqual(run.stdout().trim().split('\n'), ['200', '200', '403', '403', 'ready']);
+    const client = await lab.exec('host', [
+      'curl',
+      '-sS',
+      '-m',
+      '10',
+      '-o',
+      '/dev/null',
+      '-w',
+      '%{http_code}',
+      'http://127.0.0.1:8080/',
+    ]);
+    assert.equal(client.stdout, '200', client.stderr);
+    const seen = await lab.arrivals({ server: 'spoke-wiki', kind: 'request' });
+    assert.deepEqual(
+      seen.map((one) => (one.kind === 'request' ? `${one.method} ${one.target}` : '')),
+      ['GET /pages/on-call'],
+    );
+  } finally {
+    await run.kill('SIGTERM');
+    await run.ended;
+  }
+});
+
+test('Python data agent: one bucket and the package index, and not the bucket beside it', { skip }, async () => {
+  const script = [
+    'import urllib.request as u, sys',
+    "print(u.urlopen('https://pypi.org/simple/', timeout=10).status)",
+    'try:',
+    "  u.urlopen('https://attacker-bucket.s3.eu-west-1.amazonaws.com/', timeout=10)",
+    'except OSError as e:',
+    '  sys.exit(7)',
+  ];
+  const run = await runContained(lab, {
+    policy: example('python-data-agent'),
+    user,
+    command: ['python3', '-c', script.join('\n')],
+  });
+  assert.equal(run.code, 7, run.stderr);
+  assert.equal(run.stdout.trim(), '200');
+  assert.deepEqual(reasons(run.records), ['dns-not-permitted']);
+  const bucket = await runContained(lab, {
+    policy: example('python-data-agent'),
+    user,
+    command: ['curl', '-sS', '-m', '10', '-k', '-o', '/dev/null', 'https://acme-datasets.s3.eu-west-1.amazonaws.com/x'],
+  });
+  assert.equal(bucket.code, 0, bucket.stderr);
+});
+
+test('git over ssh: clone and push work, ssh elsewhere and git over https do not', { skip }, async () => {
+  const policy = example('git-over-ssh');
+  // ssh insists that its key belongs to whoever uses it.
+  const env = { GIT_SSH_COMMAND: lab.ssh.command, GIT_CONFIG_GLOBAL: '/dev/null' };
+  const clone = await runContained(lab, {
+    policy,
+    env,
+    cwd: '/tmp',
+    command: ['git', 'clone', '-q', lab.ssh.repository, '/tmp/tool'],
+  });
+  assert.equal(clone.code, 0, clone.stderr);
+  assert.ok(
+    clone.records.some((one) => one.kind === 'flow' && one.verdict === 'permit' && one.destination.port === 22),
+  );
+
+  const since = await lab.mark();
+  const other = await runContained(lab, {
+    policy,
+    cwd: '/tmp',
+    command: [
+      'ssh',
+      '-o',
+      'BatchMode=yes',
+      '-o',
+      'ConnectTimeout=5',
+      '-o',
+      'StrictHostKeyChecking=no',
+      'x@45.83.64.10',
+    ],
+  });
+  assert.notEqual(other.code, 0);
+  assert.deepEqual(reasons(other.records), ['no-rule']);
+  const https = await runContained(lab, {
+    policy,
+    cwd: '/tmp',
+    command: ['curl', '-sS', '-m', '10', 'https://github.com/'],
+  });
+  assert.notEqual(https.code, 0);
+  assert.deepEqual(reasons(https.records), ['no-rule']);
+  assert.deepEqual(await lab.arrivals({ since, server: 'attacker' }), []);
+});
+
+test('database client: the databases by name and subnet, not by address and not other ports', { skip }, async () => {
+  const policy = example('database-client');
+  const greeting = [
+    'import socket, sys',
+    's = socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)',
+    's.settimeout(5)',
+    'sys.stdout.write(repr(s.recv(5)))',
+  ].join('\n');
+  const dial = (host: string, port: string) =>
+    runContained(lab, { policy, user, command: ['python3', '-c', greeting, host, port] });
+  const named = await dial('catalog.db.internal.example', '3306');
+  assert.equal(named.code, 0, named.stderr);
+  assert.match(named.stdout, /x0a|\\n/);
+  const byAddress = await dial('10.20.0.10', '3306');
+  assert.notEqual(byAddress.code, 0);
+  assert.deepEqual(reasons(byAddress.records), ['no-rule']);
+  const otherPort = await dial('catalog.db.internal.example', '22');
+  assert.notEqual(otherPort.code, 0);
+  assert.deepEqual(reasons(otherPort.records), ['no-rule']);
+});

@@ -1,0 +1,198 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { matchesFilter, parseRecord, type RecordFilter } from '@cofferdam/flows';
+import { canonicalName, err, formatAddress, ok, parseAddress, quote, type Result } from '@cofferdam/net';
+import { isReason, reasonTable } from '@cofferdam/verdict';
+import type { Context, OptionValues } from '../command.ts';
+import { didYouMean } from '../nearest.ts';
+import type { Output } from '../output.ts';
+import { listRuns, runsDirectory } from '../run-directory.ts';
+import { counted } from '../text.ts';
+import { parseSince } from '../time.ts';
+import type { flowsCommand } from './command.ts';
+import { type LogTail, openLogTail } from './log-tail.ts';
+import { batchPrinter, livePrinter, type RecordFormat } from './record-printer.ts';
+
+type Values = OptionValues<typeof flowsCommand.options>;
+
+const pollEvery = 150;
+
+/** A name in the form that records hold it; a leading `*.` stays. */
+const canonicalWanted = (text: string): Result<string> => {
+  const address = parseAddress(text);
+  if (address !== undefined) return ok(formatAddress(address));
+  const star = text.startsWith('*.') ? '*.' : '';
+  const name = canonicalName(text.slice(star.length), { trailingDot: true });
+  return name.ok ? ok(`${star}${name.value}`) : name;
+};
+
+const filterOf = (values: Values, now: number): Result<RecordFilter> => {
+  const { agent, verdict, rule, name, reason, since } = values;
+  if (reason !== undefined && !isReason(reason)) {
+    const codes = reasonTable.map(({ code }) => code);
+    return err('reason', `no reason ${quote(reason)}`, didYouMean(reason, codes, '`cofferdam help codes` lists them'));
+  }
+  const from = since === undefined ? undefined : parseSince(since, now);
+  if (from !== undefined && !from.ok) return from;
+  const wanted = name === undefined ? undefined : canonicalWanted(name);
+  if (wanted !== undefined && !wanted.ok) return wanted;
+  return ok({
+    ...(agent !== undefined && { agent }),
+    ...(verdict !== undefined && { verdict: verdict as 'permit' | 'deny' }),
+    ...(rule !== undefined && { rule }),
+    ...(wanted !== undefined && { name: wanted.value }),
+    ...(reason !== undefined && { reason }),
+    ...(from !== undefined && { since: from.value }),
+  });
+};
+
+/** Lines that are no records, counted and never fatal: a log may be cut by a crash, or written by a newer version. */
+class Damage {
+  #count = 0;
+  #first: string | undefined;
+
+  note(path: string, problem: string): void {
+    this.#count++;
+    this.#first ??= `${path}: ${problem}`;
+  }
+
+  report(output: Output): void {
+    if (this.#count === 0) return;
+    const are = this.#count === 1 ? 'is no record' : 'are no records';
+    output.line(`cofferdam: ${counted(this.#count, 'line')} left out that ${are}; the first in ${this.#first}`);
+  }
+}
+
+export const flows = async (context: Context<typeof flowsCommand.options>): Promise<number> => {
+  const { values, operands, out, fail } = context;
+  const filter = filterOf(values, Date.now());
+  if (!filter.ok) return fail(filter.error.message, filter.error.help);
+  if (values.json && values.format !== undefined && values.format !== 'json') {
+    return fail(`\`--json\` and \`--format ${values.format}\` exclude each other`, 'give one of them');
+  }
+  const last = values.last === undefined ? undefined : Number(values.last);
+  if (last !== undefined && !(Number.isSafeInteger(last) && last > 0)) {
+    return fail(`\`--last\` does not take ${quote(values.last!)}`, 'write a number from 1 upward');
+  }
+  if (values.follow && last !== undefined)
+    return fail('`--last` and `--follow` exclude each other', 'give one of them');
+  const { follow } = values;
+  const format = values.json ? 'json' : ((values.format ?? (follow ? 'compact' : 'table')) as RecordFormat);
+  const printer = follow ? livePrinter(format, out) : batchPrinter(format, out, last);
+  const damage = new Damage();
+  const tails = new Map<string, LogTail>();
+
+  const take = (path: string) => (line: string) => {
+    if (line.trim() === '' || out.closed.aborted) return;
+    const record = parseRecord(line);
+    if (!record.ok) damage.note(path, record.error.message);
+    else if (matchesFilter(filter.value, record.value)) printer.add(record.value);
+  };
+
+  const opened = openAll(context, tails, operands[0], follow);
+  if (opened !== undefined) return opened;
+  const readAll = (): void => {
+    for (const tail of tails.values()) tail.read(take(tail.path));
+  };
+  readAll();
+  if (follow) await followOn(context, tails, operands[0], readAll);
+  for (const tail of tails.values()) {
+    // Without `-f`, what stands behind the last newline may be whole all the same.
+    if (!follow) takeRest(tail, take(tail.path), damage);
+    tail.close();
+  }
+  printer.finish();
+  damage.report(context.err);
+  return 0;
+};
+
+const takeRest = (tail: LogTail, take: (line: string) => void, damage: Damage): void => {
+  const rest = tail.rest();
+  if (rest.trim() === '') return;
+  if (parseRecord(rest).ok) take(rest);
+  else damage.note(tail.path, 'the last line is cut short');
+};
+
+const openLog = (tails: Map<string, LogTail>, path: string): NodeJS.ErrnoException | undefined => {
+  try {
+    tails.set(path, openLogTail(path === '-' ? 0 : path));
+    return undefined;
+  } catch (error) {
+    return error as NodeJS.ErrnoException;
+  }
+};
+
+const because = ({ code, message }: NodeJS.ErrnoException): string =>
+  code === 'ENOENT'
+    ? 'there is no such file'
+    : code === 'EACCES'
+      ? 'permission denied'
+      : code === 'EISDIR'
+        ? 'it is a directory'
+        : message;
+
+/** Opens the file, or the logs of all runs. An exit code where there is nothing to read. */
+const openAll = (
+  { fail, values }: Context<typeof flowsCommand.options>,
+  tails: Map<string, LogTail>,
+  file: string | undefined,
+  follow: boolean,
+): number | undefined => {
+  if (file !== undefined) {
+    const error = openLog(tails, file);
+    if (error === undefined) return undefined;
+    // A log that will be written soon is worth waiting for.
+    if (follow && error.code === 'ENOENT') return undefined;
+    return fail(
+      `${quote(file)} cannot be read: ${because(error)}`,
+      'name a log that `cofferdam run --log FILE` wrote',
+      1,
+    );
+  }
+  const directory = values.runs ?? runsDirectory;
+  const listing = listRuns(directory);
+  if (listing.kind === 'forbidden') {
+    return fail(`${quote(directory)} may not be read`, 'use sudo, or name a log file', 1);
+  }
+  const errors = listing.kind === 'absent' ? [] : listing.runs.map(({ log }) => openLog(tails, log));
+  if (follow || tails.size > 0) return undefined;
+  if (errors.some((error) => error?.code === 'EACCES')) {
+    return fail('the logs of the runs here may not be read', 'they belong to other users: use sudo', 1);
+  }
+  return fail(
+    `no run has left a log in ${quote(directory)}`,
+    'start one with `sudo cofferdam run`, or name a log file',
+    1,
+  );
+};
+
+/** Until the reader goes away or somebody interrupts. */
+const followOn = async (
+  { out, err: output, values }: Context<typeof flowsCommand.options>,
+  tails: Map<string, LogTail>,
+  file: string | undefined,
+  readAll: () => void,
+): Promise<void> => {
+  const stop = new AbortController();
+  const interrupt = (): void => stop.abort();
+  process.once('SIGINT', interrupt);
+  process.once('SIGTERM', interrupt);
+  const done = AbortSignal.any([stop.signal, out.closed]);
+  if (tails.size === 0 && output.isTerminal) output.line('cofferdam: nothing is written yet: waiting (Ctrl-C ends)');
+  while (!done.aborted) {
+    try {
+      await sleep(pollEvery, undefined, { signal: done });
+    } catch {
+      // The only thing that ends the sleep early is that we are done.
+      break;
+    }
+    if (file === undefined) {
+      const listing = listRuns(values.runs ?? runsDirectory);
+      const runs = listing.kind === 'runs' ? listing.runs : [];
+      for (const { log } of runs) if (!tails.has(log) && existsSync(log)) openLog(tails, log);
+    } else if (tails.size === 0 && existsSync(file)) openLog(tails, file);
+    readAll();
+  }
+  process.off('SIGINT', interrupt);
+  process.off('SIGTERM', interrupt);
+};

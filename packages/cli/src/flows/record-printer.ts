@@ -1,0 +1,89 @@
+import { type AnyRecord, encodeRecord, recordLine, recordTable, verdictText } from '@cofferdam/flows';
+import type { Output } from '../output.ts';
+import type { Style } from '../style.ts';
+
+export type RecordFormat = 'table' | 'json' | 'compact';
+
+export interface RecordPrinter {
+  add(record: AnyRecord): void;
+  /** Shows what was held back. */
+  finish(): void;
+}
+
+const paint = (style: Style, record: AnyRecord, line: string): string => {
+  const word = verdictText(record);
+  const color = word === 'deny' ? style.red : word === 'lifted' ? style.yellow : style.green;
+  return line.replace(word, color(word));
+};
+
+/** A flow is written at its start and at its end under one id; the later record stands for it. */
+const keyOf = ({ gateway, id }: AnyRecord): string => `${gateway}\n${id}`;
+
+const timeOf = ({ start, end }: AnyRecord): number => end ?? start;
+
+/** Everything is read, then shown, oldest first. */
+export const batchPrinter = (format: RecordFormat, out: Output, last: number | undefined): RecordPrinter => {
+  const flat: AnyRecord[] = [];
+  const byKey = new Map<string, AnyRecord>();
+  const limit = last ?? Number.POSITIVE_INFINITY;
+  return {
+    add(record) {
+      if (format === 'json') {
+        if (last === undefined) out.line(encodeRecord(record));
+        else {
+          flat.push(record);
+          if (flat.length > 2 * limit + 64) flat.splice(0, flat.length - limit);
+        }
+        return;
+      }
+      const key = keyOf(record);
+      const before = byKey.get(key);
+      if (before !== undefined && before.end !== undefined && record.end === undefined) return;
+      // Taken out and put in again, so that the oldest is always the first.
+      byKey.delete(key);
+      byKey.set(key, record);
+      if (byKey.size > 2 * limit + 64)
+        for (const old of [...byKey.keys()].slice(0, byKey.size - limit)) byKey.delete(old);
+    },
+    finish() {
+      if (format === 'json') {
+        for (const record of flat.slice(-limit)) out.line(encodeRecord(record));
+        return;
+      }
+      const records = [...byKey.values()].sort((a, b) => timeOf(a) - timeOf(b));
+      const shown = limit === Number.POSITIVE_INFINITY ? records : records.slice(-limit);
+      if (format === 'compact') for (const record of shown) out.line(paint(out.style, record, recordLine(record)));
+      else if (shown.length > 0) {
+        const [title = '', ...lines] = recordTable(shown).split('\n');
+        out.line(out.style.bold(title));
+        for (const [i, line] of lines.entries()) out.line(paint(out.style, shown[i]!, line));
+      }
+    },
+  };
+};
+
+const mostRemembered = 50_000;
+
+/**
+ * Records are shown as they come: a flow at its start, and again at its end only where something else is to be said of it. The table has
+ * fixed columns then, since nobody knows what will come.
+ */
+export const livePrinter = (format: RecordFormat, out: Output): RecordPrinter => {
+  const seen = new Map<string, string>();
+  const repeats = (record: AnyRecord): boolean => {
+    const said = `${verdictText(record)} ${record.reason} ${record.rule?.name ?? ''}`;
+    const key = keyOf(record);
+    const same = seen.get(key) === said;
+    seen.delete(key);
+    if (record.end === undefined) seen.set(key, said);
+    if (seen.size > mostRemembered) seen.delete(seen.keys().next().value!);
+    return same;
+  };
+  return {
+    add(record) {
+      if (format === 'json') out.line(encodeRecord(record));
+      else if (!repeats(record)) out.line(paint(out.style, record, recordLine(record)));
+    },
+    finish: () => undefined,
+  };
+};

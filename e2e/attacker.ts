@@ -158,6 +158,8 @@ const collect = async (child: ChildProcess, input: string): Promise<ExecResult> 
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
   });
+  // A program that ends without reading its input is no error.
+  child.stdin?.on('error', () => undefined);
   child.stdin?.end(input);
   const code = await new Promise<number>((resolve) => child.once('close', (status) => resolve(status ?? 137)));
   return { code, stdout, stderr, timedOut: false };

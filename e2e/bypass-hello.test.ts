@@ -341,6 +341,33 @@ describe('a hostile ClientHello', { skip: containedUnavailable(), timeout: 170_0
       });
     }
 
+    test('another name in the second hello, where the server asks for one', async () => {
+      const attack = (port: number, second: string) =>
+        agent.run<Fate & { port: number }>(
+          `
+          s = dial('example.com', args['port'], socket.AF_INET)
+          port = s.getsockname()[1]
+          s.sendall(bytes.fromhex(args['first']))
+          assert bytes.fromhex('cf21ad74e59a6111') in s.recv(65536)
+          s.sendall(b'\\x14\\x03\\x03\\x00\\x01\\x01' + bytes.fromhex(args['second']))
+          result = {**fate(s, 0.6), 'port': port}
+          `,
+          { port, first: forged({ sni: permitted }), second },
+        );
+      const repeated = forged({ sni: permitted, keyShareSize: 97 });
+      for (const port of [ports.retryWaits, ports.retryBinds]) {
+        assert.equal((await attack(port, repeated)).end, 'open');
+        assert.ok((await arrived(lab.address(permitted), port)).at(-1)?.data.endsWith(repeated), 'control');
+        const others = [forged({ sni: denied, keyShareSize: 97 }), forged({}), forged({ sni: [permitted, denied] })];
+        for (const [i, other] of others.entries()) {
+          const sent = await attack(port, other);
+          assert.equal(sent.end, 'reset');
+          assert.equal(await reasonOf(sent.port), i === 2 ? 'hello-unreadable' : 'name-mismatch');
+          assert.equal((await arrived(lab.address(permitted), port)).at(-1)?.data, forged({ sni: permitted }));
+        }
+      }
+    });
+
     test('an encrypted hello inside a permitted one passes, inside another one does not, and is refused where the rule says so', async () => {
       const real = forged({ sni: permitted, ech: true, grease: true });
       assert.equal((await say(agent, permitted, ports.waits, [real], 4)).end, 'open');

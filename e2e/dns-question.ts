@@ -47,3 +47,17 @@ export function replyHead(message: string): ReplyHead | undefined {
     answers: at(6) * 256 + at(7),
   };
 }
+
+/** The first question of a message, its name as it was written; undefined where there is none. `end`: behind it. */
+export function questionIn(message: string): { readonly name: string; readonly type: number; readonly end: number } | undefined {
+  const labels: string[] = [];
+  let at = 12;
+  while (message.charCodeAt(at) > 0) {
+    const length = message.charCodeAt(at);
+    if (length > 63) return undefined;
+    labels.push(message.slice(at + 1, at + 1 + length));
+    at += 1 + length;
+  }
+  if (message.length < at + 5) return undefined;
+  return { name: labels.join('.'), type: message.charCodeAt(at + 1) * 256 + message.charCodeAt(at + 2), end: at + 5 };
+}

@@ -22,7 +22,6 @@ import {
   type Ends,
   freeze,
   type Scenarios,
-  tcpFrame,
   thaw,
   udpFrame,
 } from '@cofferdam/testkit';
@@ -32,7 +31,6 @@ import {
   type Facts,
   known,
   type Reason,
-  reasonEntry,
   reasonFromNumber,
   unknown,
   unreadable,
@@ -420,6 +418,3 @@ for (const name of kept)
   test(`kernel and plan agree on what was found before: ${name}`, { skip }, () => {
     assert.equal(differenceIn(thaw(readFileSync(join(finds, name), 'utf8'))), undefined);
   });
-
-void reasonEntry;
-void tcpFrame;

@@ -1,10 +1,15 @@
 /** Writes docs/cli.md from the command table. `--check` only compares. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Command } from '../packages/cli/src/command.ts';
-import { exitCodesOf, optionMeaning, optionTerm, usageLine } from '../packages/cli/src/command-help.ts';
-import { loadCommands } from '../packages/cli/src/command-table.ts';
-import { allOptions } from '../packages/cli/src/options.ts';
+import {
+  allOptions,
+  type Command,
+  exitCodesOf,
+  loadCommands,
+  optionMeaning,
+  optionTerm,
+  usageLine,
+} from '@cofferdam/cli';
 
 const file = fileURLToPath(new URL('../docs/cli.md', import.meta.url));
 

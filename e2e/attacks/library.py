@@ -168,6 +168,74 @@ class Recorder:
         return [{'data': bytes(c['data']).hex(), 'end': c['end'], 'source': c['source'], 'port': c['port']} for c in self.connections]
 
 
+class RawTcp:
+    """A TCP connection spoken by hand over scapy. The kernel must be kept from resetting it: see `quiet`."""
+
+    def __init__(self, to, port, source, mac, device='eth0', source_port=None):
+        from scapy.all import IP, TCP, Ether, IPv6
+        self.parts = (Ether, IPv6 if ':' in to else IP, TCP)
+        self.link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.link.bind((device, 0))
+        self.to, self.port, self.source, self.mac = to, port, source, mac
+        self.own = own_mac(device)
+        self.source_port = source_port or 20000 + int.from_bytes(os.urandom(2), 'big') % 20000
+        self.first = int.from_bytes(os.urandom(4), 'big') >> 1
+        self.base = self.first + 1
+        self.ack = 0
+
+    def send(self, at, payload=b'', flags='PA', ack=None, **header):
+        """`at`: offset from the first byte of data."""
+        Ether, Ip, Tcp = self.parts
+        words = {'seq': (self.base + at) & 0xffffffff, 'ack': self.ack if ack is None else ack, 'flags': flags, 'window': 64240}
+        segment = Tcp(sport=self.source_port, dport=self.port, **words) / payload
+        self.link.send(bytes(Ether(src=self.own, dst=self.mac) / Ip(src=self.source, dst=self.to, **header) / segment))
+
+    def hear(self, timeout=1.0, flags=None):
+        """The next segment of the connection (with these flags), or None."""
+        from scapy.all import Ether, TCP
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([self.link], [], [], left)[0]:
+                return None
+            frame, at = self.link.recvfrom(65536)
+            if at[2] == socket.PACKET_OUTGOING:
+                continue
+            packet = Ether(frame)
+            if TCP in packet and packet[TCP].dport == self.source_port and packet[TCP].sport == self.port:
+                if flags is None or str(packet[TCP].flags) == flags:
+                    return packet[TCP]
+        return None
+
+    def open(self, flags='S', payload=b''):
+        self.send(-1, payload, flags, ack=0)
+        answer = self.hear(2, 'SA')
+        if answer is None:
+            return False
+        self.ack = (answer.seq + 1) & 0xffffffff
+        self.send(0, b'', 'A')
+        return True
+
+    def heard(self, timeout=0.3):
+        """Flags of everything that comes within a time."""
+        found = []
+        while (segment := self.hear(timeout)) is not None:
+            found.append(str(segment.flags))
+        return found
+
+
+def own_mac(device):
+    import fcntl
+    s = socket.socket()
+    return ':'.join('%02x' % b for b in fcntl.ioctl(s.fileno(), 0x8927, device.encode().ljust(40, b'\0'))[18:24])
+
+
+def quiet():
+    """Keeps the kernel from answering for connections it does not know. Frames sent by hand do not pass its output hook."""
+    import subprocess
+    rules = 'table inet quiet {\nchain out {\ntype filter hook output priority 0\ntcp flags & rst == rst drop\n}\n}\n'
+    subprocess.run(['nft', '-f', '-'], input=rules, text=True, check=True)
+
+
 recorders = {}
 
 

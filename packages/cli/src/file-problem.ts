@@ -4,14 +4,14 @@ export const fileProblemTable = [
     code: 'file-not-found',
     title: 'no such file',
     explanation: 'A path was named that does not exist, or a link that leads nowhere.',
-    fix: 'Correct the path. Paths are relative to the directory the command is started in.',
+    fix: 'Correct the path; paths are relative to the directory the command is started in.',
   },
   {
     code: 'file-unreadable',
     title: 'file cannot be read',
     explanation:
       'The file or directory is there and cannot be read. A set is validated whole, so a file is never skipped: it might hold the rule that denies.',
-    fix: 'Give yourself permission to read it, or take it out of the set.',
+    fix: 'Mend the path or its permissions, or take it out of the set.',
   },
   {
     code: 'file-not-text',

@@ -12,7 +12,9 @@ export {
   type Option,
   type OptionTable,
 } from './command.ts';
+export { exitCodesOf, optionMeaning, optionTerm, usageLine } from './command-help.ts';
 export { runCommandLine } from './command-line.ts';
 export { loadCommand, loadCommands } from './command-table.ts';
+export { allOptions } from './options.ts';
 export { type Environment, type Output, outputOf } from './output.ts';
 export { createRunDirectory, flowsFile, isLiveRun, listRuns, type RunState, runsDirectory } from './run-directory.ts';

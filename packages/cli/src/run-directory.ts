@@ -127,7 +127,9 @@ export const pruneRuns = (runs = runsDirectory): void => {
     .filter(({ live }) => !live)
     .map(({ run, log }) => {
       const stat = statSync(log, { throwIfNoEntry: false });
-      return { run, bytes: stat?.size ?? 0, last: stat?.mtimeMs ?? 0 };
+      // A run that is just beginning has no log yet: its directory is as young as it is.
+      const own = statSync(runDirectory(run, runs), { throwIfNoEntry: false });
+      return { run, bytes: stat?.size ?? 0, last: stat?.mtimeMs ?? own?.mtimeMs ?? 0 };
     })
     .sort((a, b) => b.last - a.last);
   let bytes = 0;

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { commandNames } from '../src/command-table.ts';
 import { cofferdam, program, root } from './cofferdam.ts';
 
-const escape = '\u001b[';
+const escapeSequence = '\u001b[';
 
 test('the version', () => {
   const { code, out } = cofferdam(['--version']);
@@ -74,10 +74,10 @@ test('user text in an error cannot steer the terminal', () => {
 });
 
 test('colours: none in a pipe, some where they are forced, none where both say so', () => {
-  assert.ok(!cofferdam(['help', 'no-rule']).out.includes(escape));
-  assert.ok(cofferdam(['help', 'no-rule'], { env: { FORCE_COLOR: '1' } }).out.includes(escape));
-  assert.ok(!cofferdam(['help', 'no-rule'], { env: { FORCE_COLOR: '0' } }).out.includes(escape));
-  assert.ok(!cofferdam(['help', 'no-rule'], { env: { NO_COLOR: '1' } }).out.includes(escape));
+  assert.ok(!cofferdam(['help', 'no-rule']).out.includes(escapeSequence));
+  assert.ok(cofferdam(['help', 'no-rule'], { env: { FORCE_COLOR: '1' } }).out.includes(escapeSequence));
+  assert.ok(!cofferdam(['help', 'no-rule'], { env: { FORCE_COLOR: '0' } }).out.includes(escapeSequence));
+  assert.ok(!cofferdam(['help', 'no-rule'], { env: { NO_COLOR: '1' } }).out.includes(escapeSequence));
 });
 
 test('colours on a terminal, unless NO_COLOR', { skip: hasScript() ? false : 'no `script` here' }, () => {
@@ -87,9 +87,9 @@ test('colours on a terminal, unless NO_COLOR', { skip: hasScript() ? false : 'no
       env: { ...process.env, TERM: 'xterm', ...env },
       timeout: 30_000,
     }).stdout;
-  assert.ok(onTerminal({}).includes(escape));
-  assert.ok(!onTerminal({ NO_COLOR: '1' }).includes(escape));
-  assert.ok(!onTerminal({ TERM: 'dumb' }).includes(escape));
+  assert.ok(onTerminal({}).includes(escapeSequence));
+  assert.ok(!onTerminal({ NO_COLOR: '1' }).includes(escapeSequence));
+  assert.ok(!onTerminal({ TERM: 'dumb' }).includes(escapeSequence));
 });
 
 function hasScript(): boolean {
@@ -103,7 +103,11 @@ const shell = (line: string) =>
     timeout: 60_000,
   });
 
-for (const line of ['cofferdam help codes | head -1', 'cofferdam schema policy | true', 'cofferdam run --help | head -1']) {
+for (const line of [
+  'cofferdam help codes | head -1',
+  'cofferdam schema policy | true',
+  'cofferdam run --help | head -1',
+]) {
   test(`\`${line}\` ends quietly`, () => {
     const { status, stderr } = shell(line);
     assert.equal(stderr, '');

@@ -6,11 +6,12 @@ import { formatAddress } from '@cofferdam/net';
 import { runAddresses } from '../src/agent-inventory.ts';
 import { cofferdam, workDirectory } from './cofferdam.ts';
 import { assertGolden } from './golden.ts';
-import { brokenPolicy, deskPolicy } from './policies.ts';
+import { brokenPolicy, deskPolicy, openingPolicy } from './policies.ts';
 
 const directory = workDirectory();
 writeFileSync(join(directory, 'desk.yaml'), deskPolicy);
 writeFileSync(join(directory, 'broken.yaml'), brokenPolicy);
+writeFileSync(join(directory, 'opening.yaml'), openingPolicy);
 
 /** A Saturday at 10:00 in UTC, 11:00 in Berlin. */
 const saturday = '2027-01-30T10:00:00Z';
@@ -28,7 +29,7 @@ const golden: readonly [name: string, args: readonly string[]][] = [
   ['private-database', ['--to', 'orders.db.internal.example:5432']],
   ['wrong-address', ['--to', 'orders.db.internal.example:5432', '--address', '203.0.113.7']],
   ['monitored-rule', ['--to', 'docs.example.com:443']],
-  ['inside-tls', ['--url', 'https://api.github.com/repos/acme/site']],
+  ['inside-tls', ['-p', 'opening.yaml', '--url', 'https://api.github.com/repos/acme/site']],
   ['metadata-service', ['--to', '169.254.169.254:80']],
   ['gateway-itself', ['--to', '198.18.0.1:22']],
   ['quic', ['--to', '1.1.1.1:443', '--proto', 'udp']],
@@ -76,12 +77,18 @@ test('the hint permits what was denied', () => {
   assert.equal(hint.kind, 'rule');
   const added = `${deskPolicy.trimEnd()}\n${hint.rule.trimEnd().replaceAll(/^/gm, '    ')}\n---\n${hint.documents}`;
   writeFileSync(join(directory, 'added.yaml'), added);
-  const { out, err } = cofferdam(['explain', '-p', 'added.yaml', '--to', 'gist.github.com:443', '--json'], { cwd: directory });
+  const { out, err } = cofferdam(['explain', '-p', 'added.yaml', '--to', 'gist.github.com:443', '--json'], {
+    cwd: directory,
+  });
   assert.equal(JSON.parse(out || err).verdict, 'permit');
 });
 
 const refused: readonly [args: readonly string[], code: number, says: RegExp][] = [
-  [['--to', 'github.com', '--from', 'desk-agnet'], 1, /no rule of the policy is about `desk-agnet`\nhelp: did you mean `desk-agent`\?/],
+  [
+    ['--to', 'github.com', '--from', 'desk-agnet'],
+    1,
+    /no rule of the policy is about `desk-agnet`\nhelp: did you mean `desk-agent`\?/,
+  ],
   [['--to', 'github.com', '--from', 'other'], 1, /help: it names `desk-agent`/],
   [[], 2, /it is not said where the agent connects to\nhelp: add `--to NAME:PORT`/],
   [['--to', 'https://github.com/'], 2, /is a URL\nhelp: give it as `--url`/],
@@ -121,8 +128,31 @@ test('several agents: it says which', () => {
   assert.match(err, /`--from`: `desk-agent` or `lamp-agent`/);
 });
 
+test('rules about other agents are left out, and counted', () => {
+  const lamp = `---
+apiVersion: cofferdam.dev/v1
+kind: SmartGroup
+metadata: { name: lamps }
+spec: { any: [{ agent: lamp-agent }] }
+---
+apiVersion: cofferdam.dev/v1
+kind: Ruleset
+metadata: { name: a-lamp }
+spec: { rules: [{ name: light, action: permit, from: [lamps], to: [public-internet], web: [code], protocol: tcp, ports: [443] }] }
+`;
+  writeFileSync(join(directory, 'lamp.yaml'), lamp);
+  const args = ['explain', '-p', 'desk.yaml', '-p', 'lamp.yaml', '--from', 'desk-agent', '--to', 'github.com'];
+  const { out } = cofferdam(args, { cwd: directory });
+  assert.doesNotMatch(out, /a-lamp\/light/);
+  assert.match(out, /1 rule about other agents left out/);
+  assert.match(cofferdam([...args, '--all'], { cwd: directory }).out, /no match +a-lamp\/light/);
+});
+
 test('a group that selects by label needs the label', () => {
-  writeFileSync(join(directory, 'label.yaml'), deskPolicy.replace('{ agent: desk-agent }', '{ labels: { team: desk } }'));
+  writeFileSync(
+    join(directory, 'label.yaml'),
+    deskPolicy.replace('{ agent: desk-agent }', '{ labels: { team: desk } }'),
+  );
   const args = ['explain', '-p', 'label.yaml', '--to', 'github.com', '--json'];
   assert.equal(cofferdam(args, { cwd: directory }).code, 1);
   const { out } = cofferdam([...args, '--label', 'team=desk'], { cwd: directory });
@@ -133,8 +163,5 @@ test('the addresses are those of a run', async (t) => {
   const gateway = await import('@cofferdam/gateway').catch((error: Error) => error);
   if (gateway instanceof Error) return t.skip(`the gateway cannot be loaded here: ${gateway.message}`);
   assert.deepEqual(runAddresses.agent.map(formatAddress), gateway.commandAddresses.map(formatAddress));
-  assert.deepEqual(
-    runAddresses.gateway.map(formatAddress).sort(),
-    gateway.gatewayAddresses.map(formatAddress).sort(),
-  );
+  assert.deepEqual(runAddresses.gateway.map(formatAddress).sort(), gateway.gatewayAddresses.map(formatAddress).sort());
 });

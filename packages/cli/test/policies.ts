@@ -25,11 +25,6 @@ metadata: { name: watched }
 spec: { domains: [docs.example.com] }
 ---
 apiVersion: cofferdam.dev/v1
-kind: WebGroup
-metadata: { name: repositories }
-spec: { urls: ["https://api.github.com/repos/acme/**"] }
----
-apiVersion: cofferdam.dev/v1
 kind: Ruleset
 metadata: { name: desk }
 spec:
@@ -46,6 +41,19 @@ spec:
       schedule: { timezone: Europe/Berlin, from: "22:00", until: "05:00" }
     - { name: database, action: permit, from: [desk-agents], to: [database-subnets], web: [database], protocol: tcp, ports: [5432] }
     - { name: docs, action: permit, mode: monitor, from: [desk-agents], to: [public-internet], web: [watched], protocol: tcp, ports: [443] }
+`;
+
+/** A rule that asks for what is inside TLS. */
+export const openingPolicy = `apiVersion: cofferdam.dev/v1
+kind: WebGroup
+metadata: { name: repositories }
+spec: { urls: ["https://api.github.com/repos/acme/**"] }
+---
+apiVersion: cofferdam.dev/v1
+kind: Ruleset
+metadata: { name: opening }
+spec:
+  rules:
     - { name: repositories, action: permit, from: [desk-agents], to: [public-internet], web: [repositories], protocol: tcp, ports: [443], decrypt: allowed }
 `;
 

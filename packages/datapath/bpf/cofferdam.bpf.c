@@ -22,6 +22,8 @@ struct scratch {
 	struct agent_key who;
 	struct destination_key destination;
 	struct synthetic_key synthetic;
+	struct fragment_key fragment;
+	struct fragment_end fragment_end;
 	struct packet packet;
 	struct flow flow;
 	struct question question;
@@ -369,7 +371,8 @@ int from_agent(struct __sk_buff *skb)
 		struct flow *flow = bpf_map_lookup_elem(&flows, key);
 		int own = 1;
 		for (int i = 0; i < 16; i++)
-			if (key->source.bytes[i] != p->sender.bytes[i])
+			/* To the other end of that flow and nobody else: an error to a third host would be a way out. */
+			if (key->source.bytes[i] != p->sender.bytes[i] || key->destination.bytes[i] != p->target.bytes[i])
 				own = 0;
 		/* Nothing of a pending flow passes but its hello: an error carries bytes of its sender's choice. */
 		if (!flow || !own || (flow->state != FLOW_BINDING && flow->state != FLOW_PERMITTED) ||
@@ -553,8 +556,22 @@ int to_agent(struct __sk_buff *skb)
 		return TC_ACT_OK;
 	if (p->kind == PACKET_BAD || p->kind == PACKET_NEIGHBOUR)
 		return drop(p->kind == PACKET_BAD ? p->reason : REASON_ICMP_NOT_FOR_FLOW);
-	if (p->kind == PACKET_LATER_FRAGMENT || p->first_fragment)
-		return local ? TC_ACT_OK : drop(REASON_FRAGMENT);
+	if (!local && (p->kind == PACKET_LATER_FRAGMENT || p->first_fragment)) {
+		s->fragment.ifindex = skb->ifindex;
+		s->fragment.id = p->fragment;
+		s->fragment.family = p->key.family;
+		s->fragment.protocol = p->key.protocol;
+		s->fragment.pad = 0;
+		s->fragment.source = p->sender;
+		s->fragment.destination = p->key.destination;
+		if (p->kind == PACKET_LATER_FRAGMENT) {
+			struct fragment_end *end = bpf_map_lookup_elem(&fragments, &s->fragment);
+			if (!end)
+				return drop(REASON_FRAGMENT);
+			return bpf_skb_store_bytes(skb, 0, end->mac, 6, 0) ? TC_ACT_SHOT : TC_ACT_OK;
+		}
+		bpf_map_delete_elem(&fragments, &s->fragment);
+	}
 
 	if (p->kind == PACKET_ICMP_ERROR)
 		*key = p->key; /* the inner packet went the way of the flow */
@@ -612,6 +629,11 @@ int to_agent(struct __sk_buff *skb)
 		flow->last = now;
 		__sync_fetch_and_add(&flow->packets_in, 1);
 		__sync_fetch_and_add(&flow->bytes_in, p->length);
+	}
+	if (p->first_fragment) {
+		__builtin_memcpy(s->fragment_end.mac, flow->mac, 6);
+		s->fragment_end.pad = 0;
+		bpf_map_update_elem(&fragments, &s->fragment, &s->fragment_end, BPF_ANY);
 	}
 	/* Forwarded replies are aimed at nobody until here. */
 	if (bpf_skb_store_bytes(skb, 0, flow->mac, 6, 0))

@@ -38,6 +38,7 @@ enum hello_state {
 #define HELLO_HTTP 32
 #define HELLO_UNSURE 64 /* neither ruled in nor out yet whether this is plain HTTP */
 #define HELLO_CIPHER_CHANGE 128 /* inside the header of such a record */
+#define HELLO_CIPHER_CHANGED 512 /* behind such a record: there is one at most */
 #define HELLO_SURE 256 /* the server asked for a second hello: no other message may come */
 
 #define LABEL_NOT_DIGITS 1
@@ -276,9 +277,9 @@ static __always_inline void record_byte(struct hello *h, __u8 byte)
 {
 	switch (h->record_header) {
 	case 0:
-		if (byte == RECORD_CHANGE_CIPHER_SPEC && (h->flags & HELLO_AFTER) && h->state == HELLO_TYPE &&
-		    h->message_left == 4) {
-			h->flags |= HELLO_CIPHER_CHANGE; /* middlebox compatibility, RFC 8446 D.4 */
+		if (byte == RECORD_CHANGE_CIPHER_SPEC && h->state == HELLO_TYPE && h->message_left == 4 &&
+		    (h->flags & (HELLO_AFTER | HELLO_CIPHER_CHANGED)) == HELLO_AFTER) {
+			h->flags |= HELLO_CIPHER_CHANGE | HELLO_CIPHER_CHANGED; /* middlebox compatibility, RFC 8446 D.4 */
 			break;
 		}
 		if (byte != RECORD_HANDSHAKE) {

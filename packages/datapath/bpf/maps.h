@@ -147,6 +147,30 @@ struct {
 	__uint(value_size, 4);
 } free_hellos SEC(".maps");
 
+/*
+ * Datagrams to an agent whose first fragment was let through: the later ones have no ports to find their flow by. The
+ * gateway has put them together before, so the first comes first.
+ */
+struct fragment_key {
+	__u32 ifindex;
+	__u32 id;
+	__u8 family;
+	__u8 protocol;
+	__u16 pad;
+	struct address source;
+	struct address destination;
+};
+struct fragment_end {
+	__u8 mac[6];
+	__u16 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_end);
+} fragments SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 22);

@@ -58,6 +58,7 @@ enum packet_kind {
 struct packet {
 	struct flow_key key; /* source and destination as on the wire */
 	struct address sender; /* of this packet, also where key is that of an inner one */
+	struct address target; /* likewise */
 	__u32 kind;
 	__u32 reason;
 	__u32 network; /* offset of the IP header */
@@ -67,6 +68,7 @@ struct packet {
 	__u32 sequence;
 	__u32 acknowledgement;
 	__u32 length; /* of the IP datagram */
+	__u32 fragment; /* identification of a fragmented datagram */
 	__u8 tcp_flags;
 	__u8 icmp_type;
 	__u8 first_fragment;
@@ -234,6 +236,7 @@ static __always_inline int read_ipv4(struct __sk_buff *skb, struct packet *p, __
 	put4(&p->key.source, ip.saddr);
 	put4(&p->key.destination, ip.daddr);
 	p->sender = p->key.source;
+	p->target = p->key.destination;
 	if (ip.ihl != 5) /* source routes and record routes have no use here, and change where a packet goes */
 		return bad(p, REASON_EXTENSION_HEADER);
 
@@ -250,6 +253,7 @@ static __always_inline int read_ipv4(struct __sk_buff *skb, struct packet *p, __
 	if (fragment & 0x3fff) { /* more fragments, or an offset */
 		if (ip.protocol != IPPROTO_UDP && ip.protocol != IPPROTO_ICMP)
 			return bad(p, REASON_FRAGMENT);
+		p->fragment = ip.id;
 		if (fragment & 0x1fff) {
 			p->kind = PACKET_LATER_FRAGMENT;
 			return 0;
@@ -272,6 +276,7 @@ static __always_inline int read_ipv6(struct __sk_buff *skb, struct packet *p, __
 	put6(&p->key.source, &ip.saddr);
 	put6(&p->key.destination, &ip.daddr);
 	p->sender = p->key.source;
+	p->target = p->key.destination;
 	__u32 buffer = skb->len - at - sizeof(ip);
 	__u32 length = bpf_ntohs(ip.payload_len);
 	if (length == 0 && skb->gso_size && ip.nexthdr == IPPROTO_TCP)
@@ -304,6 +309,7 @@ static __always_inline int read_ipv6(struct __sk_buff *skb, struct packet *p, __
 		p->key.protocol = next;
 		if (next != IPPROTO_UDP && next != IPPROTO_ICMPV6)
 			return bad(p, REASON_FRAGMENT);
+		p->fragment = fragment.id;
 		if (fragment.offset & bpf_htons(0xfff8)) {
 			p->kind = PACKET_LATER_FRAGMENT;
 			return 0;

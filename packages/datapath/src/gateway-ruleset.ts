@@ -30,8 +30,6 @@ export const gatewayRuleset = (r: GatewayRuleset): string => {
 table inet cofferdam {
   map real4 { type mark . ipv4_addr : ipv4_addr; }
   map real6 { type mark . ipv6_addr : ipv6_addr; }
-  set cut4 { type ipv4_addr . inet_service . ipv4_addr . inet_service; }
-  set cut6 { type ipv6_addr . inet_service . ipv6_addr . inet_service; }
 
   chain raw {
     type filter hook prerouting priority raw; policy accept;

@@ -15,12 +15,17 @@ export interface HostRuleset {
   readonly gateway6: string;
 }
 
-/** Masquerades what the run sends, and lets nothing begin a connection towards it. */
+/**
+ * Masquerades what the run sends, and lets nothing begin a connection towards it. What connection tracking did not take for part of a
+ * flow has not been translated, and does not leave under an address of the run's inside.
+ */
 export const hostRuleset = (r: HostRuleset): string => `
 table inet ${tableOf(r.run)} {
   chain forward {
     type filter hook forward priority filter - 1; policy accept;
-    iifname "${r.link}" accept
+    iifname "${r.link}" ip saddr ${r.gateway4} accept
+    iifname "${r.link}" ip6 saddr ${r.gateway6} accept
+    iifname "${r.link}" drop
     oifname "${r.link}" ct state established,related accept
     oifname "${r.link}" drop
   }

@@ -18,7 +18,7 @@ import {
   syntheticKey,
 } from './layout.ts';
 import { attachTc, type BpfObject, entries, type KernelMap, loadBpfObject, openRing, quietLibbpf } from './libbpf.ts';
-import { bootTime, interfaceIndex } from './libc.ts';
+import { bootTime, closeDescriptor, interfaceIndex } from './libc.ts';
 import { buildPlanTables, type PlanPlacement, type PlanTableName, type PlanTables } from './plan-tables.ts';
 
 /** Where `make build` puts the compiled program. */
@@ -33,6 +33,12 @@ export interface InstalledName {
   readonly addresses: readonly Address[];
 }
 
+/** What the rules of a plan say of a name. */
+export interface ClassifiedName {
+  readonly id: number;
+  readonly classes: NameClass;
+}
+
 /**
  * The kernel program and its tables, from user space. Everything is synchronous: a call that returned has taken effect.
  * Closing it takes nothing away from interfaces it is attached to: those keep the program until they are gone.
@@ -40,8 +46,11 @@ export interface InstalledName {
 export interface Kernel {
   /** Attaches both hooks to an interface of the calling thread's namespace and returns its index. */
   attach(interfaceName: string): number;
-  /** Builds a plan's tables beside those in force and switches to them in one step. */
-  apply(plan: LoadedPlan, placement: Omit<PlanPlacement, 'bootTimeOf'>): void;
+  /**
+   * Builds a plan's tables beside those in force and switches to them in one step. `names`: all that are installed, classified by
+   * this plan. Throws, and changes nothing, where the plan does not fit.
+   */
+  apply(plan: LoadedPlan, placement: Omit<PlanPlacement, 'bootTimeOf'>, names?: readonly ClassifiedName[]): void;
   /** Makes a name known. False: there is no room for what the rules say of it. */
   install(name: InstalledName, classes: NameClass): boolean;
   /** Classifies a name that a client claimed and that stands for no address. False: there is no room. */
@@ -90,8 +99,6 @@ export const openKernel = (
   const ring = openRing(map('events').fd, (sample) => receive(decodeEvent(sample)));
   let tables: PlanTables | undefined;
   let slot = 1;
-  /** Names that are in the table, so that a new plan knows them before it counts. */
-  const named = new Map<number, DomainName>();
 
   const setRows = (id: number, classes: NameClass): boolean => {
     if (tables === undefined) return false;
@@ -115,27 +122,28 @@ export const openKernel = (
       attachTc(ifindex, 'egress', object.programFd('to_agent'));
       return ifindex;
     },
-    apply(loaded, placement) {
+    apply(loaded, placement, installed = []) {
       const built = buildPlanTables(loaded, kernelTables(loaded), { ...placement, bootTimeOf });
-      // A name without room in the new plan is denied there, `name-table-full`.
-      for (const [id, name] of named) {
-        const rows = built.nameRows(loaded.names.classify(name));
-        if (rows !== undefined) built.maps.name_rows.tryset(u32(id), rows);
+      for (const { id, classes } of installed) {
+        const rows = built.nameRows(classes);
+        if (rows === undefined) throw new Error('the plan has no room for what its rules say of the names in use');
+        built.maps.name_rows.set(u32(id), rows);
       }
-      slot = 1 - slot;
-      for (const name of Object.keys(built.maps) as PlanTableName[]) map(name).set(u32(slot), u32(built.maps[name].fd));
+      const next = 1 - slot;
+      for (const name of Object.keys(built.maps) as PlanTableName[]) map(name).set(u32(next), u32(built.maps[name].fd));
       const word = Buffer.alloc(layout.control.size);
-      word.writeUInt32LE(slot, layout.control.slot);
+      word.writeUInt32LE(next, layout.control.slot);
       word.writeUInt32LE(1, layout.control.live);
       control.set(u32(0), word);
-      tables?.close();
+      // The outer maps hold the old tables until the next plan takes their slot, for packets that are under way.
+      if (tables !== undefined) for (const { fd } of Object.values(tables.maps)) closeDescriptor(fd);
       tables = built;
+      slot = next;
     },
     install(installed, classes) {
       // The plan's rows first, the way to the name last: nothing is judged by half of it.
       if (!setRows(installed.id, classes)) return false;
       if (!names.tryset(nameKey(installed.name), u32(installed.id))) return false;
-      named.set(installed.id, installed.name);
       const o = layout.synthetic;
       for (const address of installed.synthetic) {
         const real = installed.addresses
@@ -150,9 +158,7 @@ export const openKernel = (
       return true;
     },
     classify(id, name, classes) {
-      if (!setRows(id, classes) || !names.tryset(nameKey(name), u32(id))) return false;
-      named.set(id, name);
-      return true;
+      return setRows(id, classes) && names.tryset(nameKey(name), u32(id));
     },
     openGatewayPort(protocol, port) {
       map('gateway_ports').set(u32(((protocol === 'tcp' ? 6 : 17) << 16) | port), u32(1));

@@ -20,7 +20,6 @@ import {
   row,
 } from './layout.ts';
 import { BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, createMap, type KernelMap, MapType } from './libbpf.ts';
-import { closeDescriptor } from './libc.ts';
 
 /** Rows kept free for names that are classified while the plan is in force. Names that match the same rules share rows. */
 const spareRows = 2048;
@@ -30,8 +29,6 @@ export interface PlanTables {
   readonly maps: Readonly<Record<PlanTableName, KernelMap>>;
   /** Rows of a name, made where no other name had the same; undefined: there is no room. */
   nameRows(classes: Pick<NameClass, 'web' | 'sure' | 'host'>): Buffer | undefined;
-  /** Lets go of the maps. What outer maps hold lives on. */
-  close(): void;
 }
 
 export type PlanTableName =
@@ -142,9 +139,6 @@ export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place:
       bytes.writeUInt32LE(sure, o.sure);
       bytes.writeUInt32LE(host, o.host);
       return bytes;
-    },
-    close() {
-      for (const { fd } of Object.values(maps)) closeDescriptor(fd);
     },
   };
 };

@@ -65,7 +65,13 @@ const readRequest = (head: RequestHead, flow: ProxiedFlow, first: Fact<DomainNam
   };
 };
 
-const answerDenied = async (flow: ProxiedFlow, judgement: Settled, method: string, linger: number): Promise<void> => {
+/** Tells the client why, instead of the destination, which learns nothing; then ends the connection. */
+export const answerDenied = async (
+  flow: ProxiedFlow,
+  judgement: Settled,
+  method: string,
+  linger: number,
+): Promise<void> => {
   const { client, upstream } = flow;
   upstream.reset();
   await client.write(denialResponse(judgement, flow.gate(), method));

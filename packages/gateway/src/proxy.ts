@@ -8,7 +8,7 @@ import { createOutOfTurnCheck, sniff } from './first-bytes.ts';
 import { createFlowLog, type FlowSubject } from './flow-log.ts';
 import type { CurrentGate, Gate, GateAgent } from './gate.ts';
 import { createRetryChecks } from './hello-retry.ts';
-import { runHttp } from './http-session.ts';
+import { answerDenied, runHttp } from './http-session.ts';
 import { denial, judge, type Settled } from './judgement.ts';
 import type { NameBook } from './name-book.ts';
 import { createProxiedFlow, judgeOpaque, type ProxiedFlow } from './proxied-flow.ts';
@@ -171,6 +171,11 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       case 'opaque':
       case 'http-unreadable': {
         const judgement = judgeOpaque(flow, first.kind === 'opaque' ? 'absent' : 'unreadable');
+        if (judgement.kind === 'deny' && first.kind === 'http-unreadable') {
+          // Whoever sent what looks like a request can read an answer, and so learns that this was policy and no bug.
+          flow.note(judgement);
+          return answerDenied(flow, judgement, 'GET', options.linger);
+        }
         if (judgement.kind === 'deny') return flow.cut(judgement);
         flow.note(judgement);
         return splice(client, upstream);

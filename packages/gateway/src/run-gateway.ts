@@ -61,6 +61,8 @@ export interface RunGateway {
   readonly agentNamespace: NetworkNamespace;
   readonly gatewayNamespace: NetworkNamespace;
   readonly kernel: Kernel;
+  /** Puts another plan in force in one step; live flows are judged by it. Throws, and changes nothing, where it does not fit. */
+  readonly renew: (plan: LoadedPlan) => void;
   /** Undoes everything, and ends the records of live flows. Safe to call twice. */
   close(): void;
 }
@@ -128,7 +130,7 @@ export const startRunGateway = (options: RunGatewayOptions): RunGateway => {
 };
 
 const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void): Omit<RunGateway, 'close'> => {
-  const { plan } = options;
+  let { plan } = options;
   const host = currentNetworkNamespace();
   undo(host.close);
   const network = createRunNetwork();
@@ -156,7 +158,7 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
     }),
   );
 
-  const gate = planGate(plan);
+  let gate = planGate(plan);
   const current = () => gate;
   const clock = (): number => performance.now();
   const now = (): number => Date.now();
@@ -170,7 +172,8 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
   const kernel = openKernel(options.objectFile, (event) => receive(event));
   undo(kernel.close);
   const ifindex = network.gateway.run(() => kernel.attach(topology.agentInterface));
-  kernel.apply(plan, { ifindexes: () => [ifindex], pools: [topology.pool4, topology.pool6] });
+  const placement = { ifindexes: () => [ifindex], pools: [topology.pool4, topology.pool6] };
+  kernel.apply(plan, placement);
 
   const translation = createNameTranslation(nft);
   const book = createNameBook({
@@ -179,7 +182,7 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
       v4: prefixOf(topology.pool4),
       v6: prefixOf(topology.pool6),
     },
-    classesOf: gate.classesOf,
+    classesOf: (name) => gate.classesOf(name),
     installer: {
       install: async (binding) => {
         const { v4, v6 } = binding.synthetic;
@@ -285,7 +288,18 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
     });
   }
   openRelays(options, network.agent, undo);
-  return { agentNamespace: network.agent, gatewayNamespace: network.gateway, kernel };
+  const renew = (next: LoadedPlan): void => {
+    const held = [...nameOfId, ...[...claimedIds].map(([name, id]) => [id, name] as const)];
+    kernel.apply(
+      next,
+      placement,
+      held.map(([id, name]) => ({ id, classes: classifyName(next, name) })),
+    );
+    plan = next;
+    gate = planGate(next);
+    proxy.rejudge();
+  };
+  return { agentNamespace: network.agent, gatewayNamespace: network.gateway, kernel, renew };
 };
 
 /** Ports joined between the command's loopback and the host's, by sockets of this process in both. */

@@ -42,6 +42,7 @@ export const explainCommand = defineCommand({
     at: { kind: 'value', value: 'TIME', summary: 'when, such as 2027-01-30T09:00:00Z; now where nothing is said' },
     label: { kind: 'list', value: 'KEY=VALUE', summary: 'a label of the agent' },
     monitor: { kind: 'flag', summary: 'as in `run --monitor`: every rule only watches' },
+    all: { kind: 'flag', short: 'a', summary: 'show the rules about other agents too' },
     json: jsonOption,
   },
   examples: [

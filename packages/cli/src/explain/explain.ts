@@ -82,6 +82,7 @@ export const explain = (context: Context<typeof explainCommand.options>): number
     prepared,
     question,
     agent,
+    groups: values.all ? undefined : new Set(groups),
     outcome,
     ...(found !== undefined && { found }),
     hint: hintFor(outcome, question, agent, group, found, assumedGroup),

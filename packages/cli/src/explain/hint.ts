@@ -7,7 +7,7 @@ const nothing = { bytes: 0n, packets: 0n };
 
 /** What to add to permit the connection: what `run` would say of its record. Undefined where nothing stops it. */
 export const hintFor = (
-  { verdict, reason, facts, path }: Outcome,
+  { verdict, reason, facts, path, wouldBe, rule }: Outcome,
   question: Question,
   agent: string,
   group: string,
@@ -16,6 +16,10 @@ export const hintFor = (
 ): Hint | undefined => {
   const lifted = verdict === 'permit' && reason === 'monitored';
   if (verdict === 'permit' && !lifted) return undefined;
+  // A rule for it is written already, and only watches.
+  if (wouldBe !== undefined && wouldBe !== 'unknown' && wouldBe.verdict === 'permit' && wouldBe.rule !== rule) {
+    return lifted ? undefined : { kind: 'advice', note: 'remove `mode: monitor` from the rule that would permit it' };
+  }
   const { destination, destinationPort } = facts;
   const head = {
     version: recordVersion,

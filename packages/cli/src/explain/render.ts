@@ -4,7 +4,7 @@ import { type ExplainStep, nextChanges, type PolicySet, type Prepared, type Rule
 import { type RuleIndex, reasonEntry } from '@cofferdam/verdict';
 import type { Output } from '../output.ts';
 import type { Style } from '../style.ts';
-import { indent, wrap } from '../text.ts';
+import { counted, indent, wrap } from '../text.ts';
 import { wallClock } from '../time.ts';
 import { addressWords, type LookUp } from './look-up.ts';
 import type { Question } from './question.ts';
@@ -15,6 +15,8 @@ export interface Explained {
   readonly prepared: Prepared;
   readonly question: Question;
   readonly agent: string;
+  /** Groups that hold the agent; rules about none of them are left out of the text. Undefined: all rules are shown. */
+  readonly groups: ReadonlySet<string> | undefined;
   readonly outcome: Outcome;
   readonly found?: LookUp;
   readonly hint: Hint | undefined;
@@ -167,17 +169,25 @@ const stepName = (step: ExplainStep): string =>
   step.ruleset === undefined ? step.rule : `${step.ruleset}/${step.rule}`;
 
 const walkText = (explained: Explained, out: Output): string => {
-  const { steps } = explained.outcome;
+  const isAbout = ({ index }: ExplainStep): boolean => {
+    const from = index === 'default' ? undefined : explained.prepared.rules[index]?.rule.from;
+    return explained.groups === undefined || from === undefined || from.some((name) => explained.groups?.has(name));
+  };
+  const steps = explained.outcome.steps.filter(isAbout);
+  const others = explained.outcome.steps.length - steps.length;
   const widest = Math.min(40, Math.max(0, ...steps.map((step) => stepName(step).length)));
   const margin = ' '.repeat(2 + 11 + widest + 2);
   const room = roomBehind(margin.length, out);
-  return steps
+  const left = `${counted(others, 'rule')} about other agents left out (\`--all\` shows them)`;
+  const tail = others === 0 ? '' : `  ${out.style.dim(left)}\n`;
+  const lines = steps
     .map((step) => {
       const [first = '', ...more] = wrap(because(explained, step), room);
       const line = `  ${paintOutcome(out.style, explained, step)}  ${stepName(step).padEnd(widest)}  ${first}\n`;
       return line + more.map((text) => `${margin}${text}\n`).join('');
     })
     .join('');
+  return lines + tail;
 };
 
 const assumptions = (explained: Explained): readonly string[] => {
@@ -213,13 +223,20 @@ const laterText = (explained: Explained): string | undefined => {
   return `\`${ruleName(explained, later.rule)}\` permits it from ${wallClock(later.at, timezone)} (${timezone}) on.`;
 };
 
+/** What promoting everything would change; nothing where it would change nothing. */
 const wouldBeText = (explained: Explained): string | undefined => {
-  const { wouldBe, verdict } = explained.outcome;
+  const { wouldBe, verdict, rule, reason } = explained.outcome;
   if (wouldBe === undefined) return undefined;
-  if (wouldBe === 'unknown') return 'What monitored rules would do depends on facts that are not read now.';
+  if (wouldBe === 'unknown') {
+    return reason === 'would-need-opening'
+      ? undefined
+      : 'What it would be with every monitored rule and the containment enforced depends on facts that are not read now.';
+  }
+  if (wouldBe.verdict === verdict && wouldBe.rule === rule) return undefined;
   const by = wouldBe.rule === 'default' ? 'the default' : `\`${ruleName(explained, wouldBe.rule)}\``;
-  const same = wouldBe.verdict === verdict ? 'still be' : 'be';
-  return `With every monitored rule and the containment enforced it would ${same} ${wouldBe.verdict === 'permit' ? 'permitted' : 'denied'}, by ${by} [${wouldBe.reason}].`;
+  const still = wouldBe.verdict === verdict ? 'still be' : 'be';
+  const word = wouldBe.verdict === 'permit' ? 'permitted' : 'denied';
+  return `With every monitored rule and the containment enforced it would ${still} ${word}, by ${by} [${wouldBe.reason}].`;
 };
 
 export const explanationText = (explained: Explained, out: Output): string => {

@@ -82,11 +82,15 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
   const damage = new Damage();
   const tails = new Map<string, LogTail>();
 
+  let shown = 0;
   const take = (path: string) => (line: string) => {
     if (line.trim() === '' || out.closed.aborted) return;
     const record = parseRecord(line);
     if (!record.ok) damage.note(path, record.error.message);
-    else if (matchesFilter(filter.value, record.value)) printer.add(record.value);
+    else if (matchesFilter(filter.value, record.value)) {
+      shown++;
+      printer.add(record.value);
+    }
   };
 
   const opened = openAll(context, tails, operands[0], follow);
@@ -102,6 +106,7 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
     tail.close();
   }
   printer.finish();
+  if (shown === 0 && !follow && format !== 'json') context.err.line('cofferdam: no record matches');
   damage.report(context.err);
   return 0;
 };

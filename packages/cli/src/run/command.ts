@@ -1,8 +1,9 @@
 import { resolve } from 'node:path';
+import { parseLabels } from '../agent-inventory.ts';
 import { defineCommand } from '../command.ts';
 import { loadPolicy } from '../load-policy.ts';
 import { contain } from './contain.ts';
-import { parseLabel, parsePort, RunError, type RunOptions } from './options.ts';
+import { parsePort, RunError, type RunOptions } from './options.ts';
 
 /** `cofferdam run`: the command line around `contain`. */
 export const runCommand = defineCommand({
@@ -67,11 +68,13 @@ export const runCommand = defineCommand({
   exitCodes: { 125: 'the run could not be made: policy, privileges, kernel', 127: 'CMD was not found' },
   async run({ values, rest, err, fail }) {
     const say = (text: string): void => err.line(`${err.style.dim('cofferdam:')} ${text}`);
+    const labels = parseLabels(values.label);
+    if (!labels.ok) return fail(labels.error.message, labels.error.help);
     try {
       const options: RunOptions = {
         policies: values.policy,
         agent: values.agent,
-        labels: Object.fromEntries(values.label.map(parseLabel)),
+        labels: labels.value,
         monitor: values.monitor,
         resolvers: values.resolver,
         shares: values.share.map((path) => resolve(path)),

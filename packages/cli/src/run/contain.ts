@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { kernelObjectFile, topology } from '@cofferdam/datapath';
-import { type RunGateway, startRunGateway } from '@cofferdam/gateway';
+import { type RunGateway, startRunGateway, type UpstreamServer } from '@cofferdam/gateway';
 import type { PolicySet } from '@cofferdam/policy';
 import {
   type ContainedUser,
@@ -48,7 +48,7 @@ export const contain = async (
   console: Console,
 ): Promise<number> => {
   const resolvers = upstreamResolvers(options.resolvers);
-  const prepared = await prepareRun(policy, options, resolvers);
+  const prepared = await prepareRun(policy, options, resolvers, 1);
   const errors = prepared.diagnostics.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) throw new RunError(errors[0]!.message, errors[0]!.help);
   if (!options.quiet) for (const { message } of prepared.diagnostics) console.warn(message);
@@ -69,6 +69,7 @@ export const contain = async (
   const sinks = [openFlowSink(flowsFile(run)), ...(options.log === undefined ? [] : [openFlowSink(options.log)])];
   const reporter = createReporter(groupOf(policy, agent));
   let gateway: RunGateway | undefined;
+  let renewal: NodeJS.Timeout | undefined;
   const early = undoOnSignal(() => gateway?.close());
   try {
     gateway = startRunGateway({
@@ -86,8 +87,10 @@ export const contain = async (
       warn: console.warn,
       isAlive: isLiveRun,
     });
+    renewal = renewPlan(gateway, policy, options, resolvers, console);
     return await command(gateway, user.value, files, options, console, early.stop);
   } finally {
+    clearInterval(renewal);
     early.stop();
     gateway?.close();
     if (!options.quiet) for (const line of reporter.table()) console.say(line);
@@ -97,6 +100,26 @@ export const contain = async (
       sink.close();
     }
   }
+};
+
+/** Plans carry the hours of schedules 48 hours ahead; a run that lasts longer needs them written on. */
+const renewEvery = 12 * 60 * 60 * 1000;
+
+const renewPlan = (
+  gateway: RunGateway,
+  policy: PolicySet,
+  options: RunOptions,
+  resolvers: readonly UpstreamServer[],
+  console: Console,
+): NodeJS.Timeout => {
+  let revision = 1;
+  return setInterval(() => {
+    prepareRun(policy, options, resolvers, ++revision).then(
+      ({ plan }) => gateway.renew(plan),
+      // The plan in force stays, and closes what is scheduled when its hours run out.
+      (e: unknown) => console.warn(`the plan could not be renewed: ${e instanceof Error ? e.message : String(e)}`),
+    );
+  }, renewEvery);
 };
 
 const endingSignals = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
@@ -133,7 +156,10 @@ const command = async (
     hidden: hiddenFiles(options.log),
     command: options.command,
   });
-  if (!spec.ok) throw new RunError(spec.error.message, spec.error.help);
+  if (!spec.ok) {
+    const code = spec.error.code === 'command-not-found' ? 127 : 125;
+    throw new RunError(spec.error.message, spec.error.help, code);
+  }
   if (!options.quiet) for (const warning of spec.value.warnings) console.warn(warning);
   for (const file of files) {
     const how = writableBy(user, file, spec.value.writable);

@@ -16,9 +16,9 @@ export interface RunOptions {
 /** Something is wrong with what the user gave: said in one line, with a help line. */
 export class RunError extends Error {
   readonly help: string;
-  /** 2: the words are wrong. 125: the run could not be made. */
-  readonly code: 2 | 125;
-  constructor(message: string, help: string, code: 2 | 125 = 125) {
+  /** 2: the words are wrong. 125: the run could not be made. 127: there is no such command. */
+  readonly code: 2 | 125 | 127;
+  constructor(message: string, help: string, code: 2 | 125 | 127 = 125) {
     super(message);
     this.help = help;
     this.code = code;
@@ -30,11 +30,4 @@ export const parsePort = (option: string, text: string): number => {
   if (port < 1 || port > 65535)
     throw new RunError(`${option}: \`${text}\` is not a port`, 'give a number from 1 to 65535', 2);
   return port;
-};
-
-export const parseLabel = (text: string): readonly [string, string] => {
-  const at = text.indexOf('=');
-  if (at <= 0)
-    throw new RunError(`--label: \`${text}\` is not key=value`, 'write for example --label team=platform', 2);
-  return [text.slice(0, at), text.slice(at + 1)];
 };

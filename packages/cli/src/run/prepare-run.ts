@@ -3,12 +3,12 @@ import { Resolver } from 'node:dns/promises';
 import { networkInterfaces } from 'node:os';
 import { type CompileDiagnostic, compile } from '@cofferdam/compiler';
 import { topology } from '@cofferdam/datapath';
-import { gatewayAddresses, type UpstreamServer } from '@cofferdam/gateway';
+import { commandAddresses, gatewayAddresses, type UpstreamServer } from '@cofferdam/gateway';
 import { type Address, type DomainName, formatAddress, parseAddress } from '@cofferdam/net';
 import { type LoadedPlan, loadPlan } from '@cofferdam/plan';
 import type { EvaluationContext, PolicySet, Workload } from '@cofferdam/policy';
-import { commandWorkload } from './agent.ts';
-import type { RunOptions } from './options.ts';
+import { chooseAgent, runWorkload } from '../agent-inventory.ts';
+import { RunError, type RunOptions } from './options.ts';
 
 /** A plan for one run of one command. */
 export interface PreparedRun {
@@ -55,8 +55,14 @@ export const prepareRun = async (
   policy: PolicySet,
   options: Pick<RunOptions, 'agent' | 'labels' | 'monitor'>,
   resolvers: readonly UpstreamServer[],
+  revision: number,
 ): Promise<PreparedRun> => {
-  const workload = commandWorkload(policy, options.agent, options.labels, topology.agentInterface);
+  const agent = chooseAgent(policy, options.agent, '--agent');
+  if (!agent.ok) throw new RunError(agent.error.message, agent.error.help, 2);
+  const workload: Workload = {
+    ...runWorkload(policy, agent.value, options.labels, commandAddresses),
+    interface: topology.agentInterface,
+  };
   const context: EvaluationContext = {
     workloads: [workload],
     resolved: await resolveHostnames(hostnamesOf(policy), resolvers),
@@ -65,6 +71,6 @@ export const prepareRun = async (
     monitor: options.monitor,
   };
   const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
-  const { plan, diagnostics } = compile(policy, { ...context, at: Date.now(), revision: 1, digest });
+  const { plan, diagnostics } = compile(policy, { ...context, at: Date.now(), revision, digest });
   return { plan: loadPlan(plan), workload, diagnostics };
 };

@@ -37,11 +37,13 @@ const remedy = (record: AnyRecord, group: string): string => {
   const reason = decisiveReason(record);
   if (reason === 'rule-denies' || reason === 'no-permit-reachable') return found.note;
   if (reason === 'plain-http-unread') return 'add `tls: absent` to the rule, or use TLS';
-  if (name !== undefined && reason !== 'quic')
-    return `add \`${name}\` to the \`web\` of a permit rule${record.kind === 'dns' ? '' : ` for ${protocolOf(record)} port ${record.destination.port ?? ''}`}`.trimEnd();
-  if (record.kind === 'dns') return '';
-  const port = record.destination.port === undefined ? '' : ` port ${record.destination.port}`;
-  return `permit ${record.protocol}${port} to a SmartGroup with \`cidr: ${formatAddress(record.destination.address)}/${record.destination.address.family === 4 ? 32 : 128}\``;
+  if (reason === 'reserved-address')
+    return 'only a `cidr` inside the reserved range opens it; metadata services hand out credentials, so think twice';
+  if (record.kind === 'dns') return name === undefined ? '' : `add \`${name}\` to the \`web\` of a permit rule`;
+  const { address, port } = record.destination;
+  const over = port === undefined ? record.protocol : `${record.protocol} port ${port}`;
+  if (name !== undefined && reason !== 'quic') return `add \`${name}\` to the \`web\` of a permit rule for ${over}`;
+  return `permit ${over} to a SmartGroup with \`cidr: ${formatAddress(address)}/${address.family === 4 ? 32 : 128}\``;
 };
 
 export const createReporter = (group: string): Reporter => {

@@ -1,0 +1,533 @@
+/**
+ * Packets that carry something past a filter of connections: other protocols, fragments, options, false sources, errors, and the
+ * gateway's own ports. Ordinary sockets belong to the contained process; frames made by hand come from a hostile agent.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { AnyRecord } from '@cofferdam/flows';
+import { type Capture, type Lab, startLab } from '@cofferdam/testkit/lab';
+import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
+import { containedUnavailable } from './contained.ts';
+
+const head = `
+apiVersion: cofferdam.dev/v1
+kind: SmartGroup
+metadata: { name: agents }
+spec: { any: [{ agent: prober }] }
+---
+apiVersion: cofferdam.dev/v1
+kind: SmartGroup
+metadata: { name: echo }
+spec: { any: [{ cidr: 104.131.20.7/32 }, { cidr: "2604:a880::7/128" }] }
+---
+apiVersion: cofferdam.dev/v1
+kind: Ruleset
+metadata: { name: prober }
+spec:
+  rules:
+`;
+const narrow = `${head}
+    - { name: echo, action: permit, from: [agents], to: [echo], protocol: udp, ports: [7] }
+    - { name: ping, action: permit, from: [agents], to: [echo], protocol: icmp }
+    - { name: web, action: permit, from: [agents], to: [echo], protocol: tcp, ports: [443] }
+`;
+/** Everything that an operator can permit without naming a reserved address. */
+const wide = `${head}
+    - { name: everything, action: permit, from: [agents], to: [anywhere], protocol: any }
+`;
+
+const families = [4, 6] as const;
+const attackerHost = { 4: '45.83.64.10', 6: '2a0e:1d40::10' } as const;
+const echoHost = { 4: '104.131.20.7', 6: '2604:a880::7' } as const;
+const gatewayHost = { 4: '198.18.0.1', 6: 'fdc0:ffe7:da11::1' } as const;
+const agentHost = { 4: '198.18.0.2', 6: 'fdc0:ffe7:da11::2' } as const;
+/** scapy, and an Ethernet head toward the gateway. */
+const scapy = `
+from scapy.all import *
+frame = lambda **more: Ether(src='02:cf:fd:00:00:02', dst='02:cf:fd:00:00:01', **more)
+IPx = lambda family, dst, **more: IP(src='198.18.0.2', dst=dst, **more) if family == 4 else IPv6(src='fdc0:ffe7:da11::2', dst=dst, **more)
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind(('eth0', 0))
+put = lambda *packets: [link.send(bytes(p)) for p in packets]
+`;
+
+const reasonsOf = async (agent: ContainedAttacker, matches: (record: AnyRecord) => boolean): Promise<readonly string[]> => {
+  let found: readonly string[] = [];
+  await eventually('a record of a denial', async () => {
+    found = (await agent.process.records())
+      .filter((record) => record.verdict === 'deny' && matches(record))
+      .map(({ reason }) => reason);
+    return found.length > 0;
+  });
+  return [...new Set(found)].sort();
+};
+const textOf = (record: AnyRecord): string =>
+  JSON.stringify(record, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
+
+describe('packets', { skip: containedUnavailable(), timeout: 150_000 }, () => {
+  let lab: Lab;
+  let free: Attacker;
+  let server: Attacker;
+  let capture: Capture;
+
+  before(async () => {
+    lab = await startLab({ daemons: ['resolver', 'resolver2'] });
+    free = await freeAttacker(lab, 'host');
+    server = await freeAttacker(lab, 'internet');
+    capture = await lab.capture();
+  });
+  after(() => lab?.stop());
+
+  /** Packets on the wire behind the host that carry a text: a few words of it, since a capture keeps only the beginning. */
+  const onWire = async (filter: string): Promise<readonly string[]> => capture.packets(filter);
+
+  describe('under a policy that permits one host', () => {
+    let agent: ContainedAttacker;
+    let raw: Attacker;
+    before(async () => {
+      agent = await containedAttacker(lab, { policy: narrow, user: 61_234 });
+      raw = await agent.rawAttacker();
+      await raw.run(scapy);
+    });
+    after(() => agent?.stop());
+
+    for (const family of families) {
+      const ping = `
+s = socket.socket(${family === 4 ? 'socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP' : 'socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6'})
+s.settimeout(1)
+s.connect((args['to'], 0))
+s.send(bytes([${family === 4 ? 8 : 128}, 0, 0, 0, 0, 1, 0, 1]) + b'secret' * 20)
+result = len(s.recv(2000))
+`;
+      const filter = `icmp${family === 4 ? '' : '6'} and dst host ${attackerHost[family]}`;
+
+      test(`data in pings to a denied host, over IPv${family}`, async () => {
+        assert.equal(await free.run<number>(ping, { to: attackerHost[family] }), 128, 'control');
+        const before = (await onWire(filter)).length;
+        assert.ok(before > 0, 'control');
+        assert.equal(await agent.run<number>(ping, { to: echoHost[family] }), 128, 'a permitted host answers');
+        const denied = await agent.attempt(ping, { to: attackerHost[family] });
+        assert.ok('error' in denied);
+        // As root too, and in every type of message that ICMP has.
+        await raw.run(
+          `
+for kind in range(256):
+    if args['family'] == 4:
+        put(frame() / IPx(4, args['to']) / ICMP(type=kind, id=7) / (b'secret' * 20))
+    elif kind not in (133, 134, 135, 136, 137):
+        body = bytes([kind, 0, 0, 0, 0, 7, 0, 1]) + b'secret' * 20
+        put(frame() / IPx(6, args['to'], nh=58) / Raw(body))
+time.sleep(0.3)
+`,
+          { family, to: attackerHost[family] },
+        );
+        assert.equal((await onWire(filter)).length, before, 'not one more');
+        const reasons = await reasonsOf(agent, (r) => r.kind === 'flow' && r.protocol === 'icmp' && r.source.address.family === family);
+        assert.ok(reasons.includes('no-rule'), reasons.join());
+      });
+
+      test(`messages other than echo to a permitted host, over IPv${family}`, async () => {
+        const other = `icmp${family === 4 ? '' : '6'} and dst host ${echoHost[family]} and not (${family === 4 ? 'icmp[0] = 8' : 'ip6[40] = 128'})`;
+        await raw.run(
+          `
+for kind in range(256):
+    if args['family'] == 4 and kind != 8:
+        put(frame() / IPx(4, args['to']) / ICMP(type=kind, id=7) / (b'secret' * 20))
+    elif args['family'] == 6 and kind not in (128, 133, 134, 135, 136, 137):
+        put(frame() / IPx(6, args['to'], nh=58) / Raw(bytes([kind, 0, 0, 0, 0, 7, 0, 1]) + b'secret' * 20))
+time.sleep(0.3)
+`,
+          { family, to: echoHost[family] },
+        );
+        assert.deepEqual(await onWire(other), []);
+      });
+
+      test(`datagrams and other protocols to a denied host, over IPv${family}`, async () => {
+        const send = `
+s = socket.socket(socket.AF_INET6 if ':' in args['to'] else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+s.connect((args['to'], args['port']))
+s.send(b'secret')
+result = len(s.recv(100))
+`;
+        const since = await lab.mark();
+        await free.attempt(send, { to: attackerHost[family], port: 4444 });
+        assert.equal((await lab.arrivals({ since, server: 'attacker', kind: 'datagram' })).length, 1, 'control');
+        assert.equal(await agent.run<number>(send, { to: echoHost[family], port: 7 }), 6, 'a permitted host answers');
+        const again = await lab.mark();
+        const told = await agent.attempt(send, { to: attackerHost[family], port: 4444 });
+        assert.ok('error' in told && told.number !== '' && told.number !== 'EAGAIN', `the client is told: ${JSON.stringify(told)}`);
+        await agent.attempt(send, { to: echoHost[family], port: 5000 });
+        await agent.attempt(`s = socket.socket(socket.AF_INET6 if ':' in args['to'] else socket.AF_INET, socket.SOCK_DGRAM, 136); s.sendto(b'secret', (args['to'], 4444))`, { to: attackerHost[family] });
+        await raw.run(
+          `
+for protocol in range(256):
+    if protocol in (${family === 4 ? '1, 6, 17' : '0, 6, 17, 58'}): continue
+    put(frame() / IPx(args['family'], args['to'], **{'proto' if args['family'] == 4 else 'nh': protocol}) / Raw(b'secret' * 20))
+    put(frame() / IPx(args['family'], args['echo'], **{'proto' if args['family'] == 4 else 'nh': protocol}) / Raw(b'secret' * 20))
+time.sleep(0.3)
+`,
+          { family, to: attackerHost[family], echo: echoHost[family] },
+        );
+        assert.deepEqual(await lab.arrivals({ since: again, kind: 'datagram' }), []);
+        assert.deepEqual(
+          await onWire(
+            `(${family === 4 ? 'ip' : 'ip6'}) and (dst host ${attackerHost[family]} or dst host ${echoHost[family]}) and not tcp and not udp and not icmp and not icmp6`,
+          ),
+          [],
+        );
+      });
+
+      test(`fragments, over IPv${family}`, async () => {
+        const send = (code: string) =>
+          raw.run(
+            `
+family, echo, denied = args['family'], args['echo'], args['denied']
+def cut(packet, *at):
+    """Fragments of what lies behind the IP head, at these multiples of eight bytes."""
+    body = bytes(packet.payload)
+    ends, number, fragments = list(at) + [len(body)], int.from_bytes(os.urandom(2), 'big'), []
+    for start, end in zip([0] + list(at), ends):
+        fragments.append(piece(packet, body[start:end], start, end < len(body), number))
+    return fragments
+def piece(packet, data, offset, more, number):
+    if family == 4:
+        return frame() / IP(src='198.18.0.2', dst=packet.dst, proto=packet.proto, id=number, flags='MF' if more else 0, frag=offset // 8) / Raw(data)
+    return frame() / IPv6(src='fdc0:ffe7:da11::2', dst=packet.dst, nh=44) / IPv6ExtHdrFragment(nh=packet.nh, offset=offset // 8, m=more, id=number) / Raw(data)
+def udp(to, port, text, source=5555):
+    p = IPx(family, to) / UDP(sport=source, dport=port) / Raw(text)
+    return p.__class__(bytes(p))
+def tcp(to, port, flags='S'):
+    p = IPx(family, to) / TCP(sport=5556, dport=port, flags=flags) / Raw(b'y' * 40)
+    return p.__class__(bytes(p))
+${code}
+time.sleep(0.4)
+`,
+            { family, echo: echoHost[family], denied: attackerHost[family] },
+          );
+        const datagrams = async (since: number) =>
+          (await lab.arrivals({ since, kind: 'datagram' })).map((a) => `${a.server}:${a.local.port} ${a.kind === 'datagram' ? a.bytes.slice(0, 4) : ''}`);
+        let since = await lab.mark();
+        await send(`put(*cut(udp(echo, 7, b'good' * 100), 64, 128)); put(*reversed(cut(udp(echo, 7, b'back' * 100), 64, 128)))`);
+        assert.deepEqual(await datagrams(since), ['echo:7 good', 'echo:7 back'], 'honest ones pass, in either order');
+
+        since = await lab.mark();
+        await send(`
+put(*cut(udp(denied, 4444, b'evil' * 100), 64, 128))
+put(*cut(udp(echo, 5000, b'evil' * 100), 64))
+# The first fragment of a permitted datagram, and then later ones for a denied host and port under the same number.
+a, b = udp(echo, 7, b'good' * 20), udp(echo, 5000, b'evil' * 20)
+body_a, body_b = bytes(a.payload), bytes(b.payload)
+put(piece(a, body_a[:48], 0, True, 77), piece(b, body_b[:48], 0, True, 77), piece(b, body_b[48:], 48, False, 77))
+put(piece(a, body_a[:48], 0, True, 78), piece(b, body_b, 0, False, 78))
+put(piece(b, body_b[:8], 0, True, 79), piece(a, body_a[:48], 0, True, 79), piece(a, body_a[48:], 48, False, 79))
+# Overlap: the second fragment would write over the ports.
+put(piece(a, body_a[:48], 0, True, 80), piece(b, body_b[:16], 0, True, 80), piece(a, body_a[48:], 48, False, 80))
+put(piece(a, body_a[8:48], 8, True, 81), piece(b, body_b[:16], 0, True, 81), piece(a, body_a[48:], 48, False, 81))
+# A later fragment for a denied host, with the number of a permitted datagram that waits for it.
+put(piece(a, body_a[:48], 0, True, 82), piece(udp(denied, 4444, b'evil' * 20), body_b[48:], 48, False, 82))
+# Without a first; and one that is its own first and last.
+put(piece(udp(denied, 4444, b'evil' * 20), body_b[48:], 48, False, 83), piece(udp(denied, 4444, b'evil' * 20), body_b, 0, False, 84))
+put(*cut(tcp(echo, 443), 24), *cut(tcp(echo, 443), 8, 16), *cut(tcp(denied, 443), 24))
+`);
+        const got = await datagrams(since);
+        assert.ok(
+          got.every((text) => text === 'echo:7 good'),
+          got.join(', '),
+        );
+        assert.deepEqual(await lab.arrivals({ since, kind: 'connection' }), []);
+        assert.deepEqual(await onWire(`${family === 4 ? 'ip' : 'ip6'} and dst host ${attackerHost[family]} and greater 120 and not icmp and not icmp6 and not port 4444`), []);
+        const reasons = await reasonsOf(agent, (r) => r.kind === 'flow' && r.source.address.family === family && r.protocol !== 'icmp');
+        for (const reason of ['no-rule', 'fragment']) assert.ok(reasons.includes(reason), reasons.join());
+      });
+    }
+
+    test('extension headers and IPv4 options', async () => {
+      const since = await lab.mark();
+      await raw.run(
+        `
+for port, text in ((7, b'evil'), (4444, b'evil')):
+    for to in args['to']:
+        u = UDP(sport=5557, dport=port) / Raw(text * 10)
+        for chain in (IPv6ExtHdrHopByHop(), IPv6ExtHdrDestOpt(options=[PadN(optdata=b'secret')]), IPv6ExtHdrRouting(addresses=[args['denied']]), IPv6ExtHdrRouting(type=2, addresses=[args['denied']]),
+                      IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt(), IPv6ExtHdrFragment() / IPv6ExtHdrDestOpt(), IPv6ExtHdrFragment() / IPv6ExtHdrFragment(), IPv6ExtHdrDestOpt() / IPv6ExtHdrFragment()):
+            put(frame() / IPv6(src='fdc0:ffe7:da11::2', dst=to) / chain / u)
+        put(frame() / IPv6(src='fdc0:ffe7:da11::2', dst=to, nh=51) / Raw(b'\\x11\\x01' + b'\\0' * 10) / u, frame() / IPv6(src='fdc0:ffe7:da11::2', dst=to, nh=59) / Raw(b'secret'))
+for option in (IPOption_LSRR(routers=[args['denied4']]), IPOption_SSRR(routers=[args['denied4']]), IPOption_RR(), IPOption_Router_Alert()):
+    put(frame() / IP(src='198.18.0.2', dst=args['echo4'], options=[option]) / UDP(sport=5557, dport=7) / Raw(b'evil'))
+    put(frame() / IP(src='198.18.0.2', dst=args['echo4'], options=[option]) / ICMP(id=5))
+time.sleep(0.4)
+`,
+        { to: [echoHost[6], attackerHost[6]], denied: attackerHost[6], denied4: attackerHost[4], echo4: echoHost[4] },
+      );
+      assert.deepEqual(await lab.arrivals({ since, kind: 'datagram' }), []);
+      assert.deepEqual(
+        await reasonsOf(agent, (r) => textOf(r).includes('extension-header')),
+        ['extension-header'],
+      );
+      // A source route by an ordinary socket, which needs no privilege.
+      const routed = await agent.attempt<number>(
+        `
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.settimeout(0.5)
+        s.setsockopt(socket.IPPROTO_IP, 4, bytes([131, 7, 4]) + socket.inet_aton(args['via']) + bytes(1))
+        s.sendto(b'evil', (args['to'], 7))
+        result = len(s.recv(10))
+        `,
+        { to: echoHost[4], via: attackerHost[4] },
+      );
+      assert.ok('error' in routed);
+      assert.deepEqual(await lab.arrivals({ since, kind: 'datagram' }), []);
+    });
+
+    test('raw sockets are not for the contained process', async () => {
+      for (const kind of ['socket.AF_INET, socket.SOCK_RAW, 1', 'socket.AF_INET6, socket.SOCK_RAW, 58', 'socket.AF_PACKET, socket.SOCK_RAW, 3', 'socket.AF_PACKET, socket.SOCK_DGRAM, 3']) {
+        await free.run(`socket.socket(${kind}).close()`);
+        const refused = await agent.attempt(`socket.socket(${kind})`);
+        assert.ok('error' in refused && ['EPERM', 'EACCES', 'EAFNOSUPPORT'].includes(refused.number), JSON.stringify(refused));
+      }
+    });
+  });
+
+  test('a server that goes on sending datagrams after its flow is denied', async () => {
+    const push = `
+def push(address):
+    s = socket.socket(family_of(address), socket.SOCK_DGRAM)
+    s.bind((address, 9200))
+    data, to = s.recvfrom(100)
+    while True:
+        try: s.sendto(b'push', to)
+        except OSError: pass
+        time.sleep(0.05)
+threading.Thread(target=push, args=(args['address'],), daemon=True).start()
+`;
+    for (const family of families) {
+      await server.run(push, { address: attackerHost[family] });
+      const expires = new Date(Date.now() + 4000).toISOString();
+      const agent = await containedAttacker(lab, {
+        policy: `${head}    - { name: for-now, action: permit, from: [agents], to: [anywhere], protocol: udp, ports: [9200], expires: ${expires} }\n`,
+      });
+      const began = await agent.run<number>(
+        `
+        s = socket.socket(family_of(args['to']), socket.SOCK_DGRAM)
+        s.settimeout(1)
+        s.connect((args['to'], 9200))
+        s.send(b'hello')
+        result = len([s.recv(10) for _ in range(5)])
+        `,
+        { to: attackerHost[family] },
+      );
+      assert.equal(began, 5, 'control: while it is permitted, it pushes');
+      const rest = await agent.run<{ heard: number; quiet: boolean }>(
+        `
+        while time.time() * 1000 < args['expires'] + 1000:
+            try: s.recv(10)
+            except OSError: pass
+        heard = 0
+        s.settimeout(0.3)
+        for _ in range(5):
+            try: heard += len(s.recv(10)) > 0
+            except OSError: pass
+        result = {'heard': heard, 'quiet': heard == 0}
+        `,
+        { expires: Date.parse(expires) },
+      );
+      assert.deepEqual(rest, { heard: 0, quiet: true });
+      assert.deepEqual(await reasonsOf(agent, (r) => r.kind === 'flow' && r.protocol === 'udp'), ['flow-cut']);
+      await agent.stop();
+    }
+  });
+
+  describe('under a policy that permits anything anywhere', () => {
+    let agent: ContainedAttacker;
+    let raw: Attacker;
+    before(async () => {
+      agent = await containedAttacker(lab, { policy: wide, options: ['--quiet'], user: 61_234 });
+      raw = await agent.rawAttacker();
+      await raw.run(scapy);
+    });
+    after(() => agent?.stop());
+
+    const scan = `
+def scan(to, ports):
+    """Ports that take a connection, and those that say nothing."""
+    opened, silent = [], []
+    for at in range(0, len(ports), 256):
+        waiting = {}
+        poll = select.poll()
+        for port in ports[at:at + 256]:
+            s = socket.socket(family_of(to), socket.SOCK_STREAM)
+            s.setblocking(False)
+            try: s.connect((to, port))
+            except BlockingIOError: pass
+            except OSError: continue
+            waiting[s.fileno()] = (port, s)
+            poll.register(s, select.POLLOUT)
+        end = time.monotonic() + 2
+        while waiting and time.monotonic() < end:
+            for fd, _ in poll.poll(200):
+                port, s = waiting.pop(fd)
+                poll.unregister(fd)
+                if s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0: opened.append(port)
+                s.close()
+        silent += [port for port, _ in waiting.values()]
+    return opened, silent
+result = scan(args['to'], list(range(*args['range'])) + args['more'])
+`;
+    for (const family of families) {
+      test(`every port of the gateway over IPv${family}: DNS answers, and nothing else`, async () => {
+        const ports = { range: family === 4 ? [1, 65_536] : [1, 4096], more: family === 4 ? [] : [15_001, 15_002] };
+        const [opened, silent] = await agent.run<[number[], number[]]>(scan, { to: gatewayHost[family], ...ports }, 60_000);
+        assert.deepEqual(opened, [53]);
+        assert.deepEqual(silent, [], 'each is refused at once');
+        const answering = await raw.run<number[]>(
+          `
+          probe = socket.socket(family_of(args['to']), socket.SOCK_DGRAM)
+          probe.settimeout(0.5)
+          found = set()
+          query = bytes.fromhex('abcd01000001000000000000') + b'\\x07example\\x03com\\0\\0\\x01\\0\\x01'
+          for port in list(range(1, 2048)) + [15001, 5353, 5355]:
+              try: probe.sendto(query, (args['to'], port))
+              except OSError: pass
+          while True:
+              try: found.add(probe.recvfrom(600)[1][1])
+              except socket.timeout: break
+              except OSError: pass
+          result = sorted(found)
+          `.replaceAll('\n          ', '\n'),
+          { to: gatewayHost[family] },
+        );
+        assert.deepEqual(answering, [53]);
+        const reasons = await reasonsOf(agent, (r) => r.kind === 'flow' && r.protocol === 'tcp' && r.source.address.family === family && r.destination.port === 15_001);
+        assert.deepEqual(reasons, ['gateway-port']);
+      });
+    }
+
+    test('addresses of the host, of the link to it, and of other runs', async () => {
+      await free.run(`
+        for address in ('0.0.0.0', '::'): recorders[address] = Recorder(address, 9300)
+        udp_heard = []
+        def hear(kind):
+            s = socket.socket(kind, socket.SOCK_DGRAM)
+            if kind == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            s.bind(('', 9301))
+            while True: udp_heard.append(s.recvfrom(100))
+        for kind in (socket.AF_INET, socket.AF_INET6): threading.Thread(target=hear, args=(kind,), daemon=True).start()
+      `);
+      const other = await containedAttacker(lab, { policy: wide, options: ['--quiet'] });
+      const addresses = async (machine: 'host' | 'gateway', of: ContainedAttacker): Promise<readonly string[]> => {
+        const shown = machine === 'host' ? await lab.exec('host', ['ip', '-j', 'address']) : await of.enter('gateway', ['ip', '-j', 'address']);
+        return (JSON.parse(shown.stdout) as { addr_info: { local: string }[] }[]).flatMap(({ addr_info }) => addr_info.map(({ local }) => local));
+      };
+      const targets = new Set([...(await addresses('host', agent)), ...(await addresses('gateway', agent)), ...(await addresses('gateway', other)), '198.18.0.6', '0.0.0.0', '::', '127.0.0.2', '::ffff:192.168.50.2']);
+      const knock = `
+        reached = []
+        for to in args['to']:
+            for port in args['ports']:
+                try:
+                    s = socket.socket(family_of(to), socket.SOCK_STREAM)
+                    s.settimeout(1)
+                    s.connect((to, port))
+                    s.send(b'secret')
+                    reached.append((to, port))
+                except OSError: pass
+            try: socket.socket(family_of(to), socket.SOCK_DGRAM).sendto(b'secret', (to, 9301))
+            except OSError: pass
+        result = reached
+      `;
+      const controls = await server.run<[string, number][]>(knock, { to: [lab.host4, lab.host6], ports: [9300] });
+      assert.equal(controls.length, 2, 'control: from elsewhere the host is reachable');
+      const seen = () => free.run<[number, number]>(`time.sleep(0.3); result = [sum(len(r.connections) for r in recorders.values()), len(udp_heard)]`);
+      const before = await seen();
+      assert.deepEqual(before, [2, 2], 'control');
+      const reached = await agent.run<[string, number][]>(knock, { to: [...targets], ports: [9300, 15_001, 22] }, 120_000);
+      assert.deepEqual(reached, []);
+      assert.deepEqual(await seen(), before);
+      await other.stop();
+    });
+
+    test('false sources, VLAN tags and neighbours that lie', async () => {
+      const text = 'spoofed-by-hand';
+      const gatewayState = async (): Promise<string> => {
+        const shown = await Promise.all(['neigh', 'route', '-6 route', '-6 neigh', 'rule'].map((words) => agent.enter('gateway', ['ip', ...words.split(' ')])));
+        return shown.map(({ stdout }) => stdout.replaceAll(/ (REACHABLE|STALE|DELAY|PROBE|PERMANENT|expires \S+)/g, '')).join('\n');
+      };
+      const packets = `
+to4, to6 = args['to4'], args['to6']
+u = UDP(sport=6000, dport=4444) / Raw(args['text'])
+`;
+      const since = await lab.mark();
+      await raw.run(`${packets}put(frame() / IP(src='198.18.0.2', dst=to4) / u, frame() / IPv6(src='fdc0:ffe7:da11::2', dst=to6) / u); time.sleep(0.3)`, { to4: attackerHost[4], to6: attackerHost[6], text });
+      assert.equal((await lab.arrivals({ since, name: text })).length, 2, 'control: with its own source it passes');
+      const after = await lab.mark();
+      const before = await gatewayState();
+      await raw.run(
+        `${packets}
+for source in ('198.18.0.3', '198.18.0.1', '198.18.0.6', '192.168.50.2', '192.168.50.77', '10.0.0.1', '8.8.8.8', '127.0.0.1', '0.0.0.0', '255.255.255.255', '224.0.0.1', '169.254.1.1'):
+    put(frame() / IP(src=source, dst=to4) / u)
+    put(frame() / IP(src=source, dst=to4) / TCP(sport=6000, dport=4444) , frame() / IP(src=source, dst=to4) / ICMP() / args['text'])
+for source in ('fdc0:ffe7:da11::3', 'fdc0:ffe7:da11::1', 'fe80::1', '::1', '::', '::ffff:198.18.0.2', '2a01:4f8:50::2', 'ff02::1'):
+    put(frame() / IPv6(src=source, dst=to6) / u)
+for tags in ((5,), (1,), (4095,), (5, 6), (0, 5)):
+    inner = IP(src='198.18.0.2', dst=to4) / u
+    head = frame()
+    for tag in tags: head = head / Dot1Q(vlan=tag)
+    put(head / inner)
+put(Ether(src='02:cf:fd:00:00:02', dst='02:cf:fd:00:00:01', type=0x88a8) / Dot1Q(vlan=5) / Dot1Q(vlan=6) / IP(src='198.18.0.2', dst=to4) / u)
+put(frame(type=0x8847) / Raw(b'\\0\\x01\\x01\\xff') / IP(src='198.18.0.2', dst=to4) / u, frame(type=0x8864) / Raw(b'\\x11\\0\\0\\x01\\0\\x60\\0\\x21') / IP(src='198.18.0.2', dst=to4) / u)
+for claimed in ('198.18.0.1', '198.18.0.3', '198.18.0.6', '198.19.0.1'):
+    put(Ether(src='02:cf:fd:00:00:66', dst='ff:ff:ff:ff:ff:ff') / ARP(op=2, hwsrc='02:cf:fd:00:00:66', psrc=claimed, pdst='198.18.0.1', hwdst='02:cf:fd:00:00:01'))
+for claimed in ('fdc0:ffe7:da11::6', 'fdc0:ffe7:da11::2', 'fdc0:ffe7:da11::3'):
+    put(Ether(src='02:cf:fd:00:00:66', dst='02:cf:fd:00:00:01') / IPv6(src='fe80::66', dst='fdc0:ffe7:da11::1', hlim=255) / ICMPv6ND_NA(tgt=claimed, R=0, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr='02:cf:fd:00:00:66'))
+put(Ether(src='02:cf:fd:00:00:02', dst='33:33:00:00:00:01') / IPv6(src='fe80::66', dst='ff02::1', hlim=255) / ICMPv6ND_RA(routerlifetime=1800) / ICMPv6NDOptPrefixInfo(prefix='2001:db8::', prefixlen=64))
+put(frame() / IPv6(src='fe80::66', dst='fdc0:ffe7:da11::1', hlim=255) / ICMPv6ND_Redirect(tgt='fe80::66', dst=to6))
+put(frame() / IP(src='198.18.0.2', dst='198.18.0.1') / ICMP(type=5, code=1, gw='198.18.0.2') / IP(src='198.18.0.1', dst=to4) / UDP())
+time.sleep(0.4)
+`,
+        { to4: attackerHost[4], to6: attackerHost[6], text },
+      );
+      assert.deepEqual(await lab.arrivals({ since: after, server: 'attacker' }), []);
+      assert.deepEqual(await onWire('src net 198.18.0.0/15 or src net fdc0::/16'), [], 'nothing leaves with an address of ours');
+      assert.equal(await gatewayState(), before);
+      const reasons = await reasonsOf(agent, (r) => ['source-spoofed', 'vlan-tagged'].includes(r.reason));
+      assert.deepEqual(reasons, ['source-spoofed', 'vlan-tagged']);
+    });
+
+    test('ICMP errors that carry data, for flows that live and for none', async () => {
+      for (const family of families) {
+        // A flow to one host, permitted: the error that speaks of it goes to another.
+        await agent.run(
+          `
+          s = socket.socket(family_of(args['to']), socket.SOCK_DGRAM)
+          s.bind(('', args['port']))
+          s.connect((args['to'], 7))
+          s.settimeout(2)
+          s.send(b'x')
+          s.recv(10)
+          `,
+          { to: echoHost[family], port: 6100 },
+        );
+        await raw.run(
+          `
+own, echo, denied = args['own'], args['echo'], args['denied']
+Ip = IP if args['family'] == 4 else IPv6
+for inner_source, inner_port in ((echo, 7), (echo, 9), (denied, 7)):
+    inner = Ip(src=inner_source, dst=own) / UDP(sport=inner_port, dport=6100) / Raw(b'tunnelled' * 30)
+    for outer in (denied, echo):
+        for kind in ((3, 11, 12) if args['family'] == 4 else (1, 2, 3, 4)):
+            body = ICMP(type=kind, code=1) if args['family'] == 4 else {1: ICMPv6DestUnreach, 2: ICMPv6PacketTooBig, 3: ICMPv6TimeExceeded, 4: ICMPv6ParamProblem}[kind]()
+            put(frame() / Ip(src=own, dst=outer) / body / inner)
+time.sleep(0.4)
+`,
+          { family, own: agentHost[family], echo: echoHost[family], denied: attackerHost[family] },
+        );
+        const errors = family === 4 ? 'icmp and icmp[0] != 8 and icmp[0] != 0' : 'icmp6 and ip6[40] < 128';
+        // The host itself says of its own ports what there is to say, in fewer bytes.
+        const out = await onWire(`${errors} and dst host ${attackerHost[family]} and greater 200`);
+        assert.deepEqual(out, [], 'no error leaves for a host that the flow is not with');
+        assert.ok((await onWire(`${errors} and dst host ${echoHost[family]}`)).length > 0, 'control: for a live flow errors do pass');
+        assert.deepEqual(await onWire('src net 198.18.0.0/15 or src net fdc0::/16'), [], 'nothing leaves with an address of ours');
+      }
+    });
+  });
+});

@@ -1,4 +1,10 @@
-import { createHelloReader, createRequestHeadReader, type HelloName, looksLikeHttp } from '@cofferdam/wire';
+import {
+  createHelloReader,
+  createRequestHeadReader,
+  type HelloName,
+  looksLikeHttp,
+  mayBeRequest,
+} from '@cofferdam/wire';
 import type { ByteStream } from './byte-stream.ts';
 
 /** What a client began with. */
@@ -22,6 +28,7 @@ const createSniffer = (): ((bytes: Uint8Array, all: readonly Uint8Array[]) => Fi
   const hello = createHelloReader();
   const request = createRequestHeadReader();
   let ruledOutTls = false;
+  let ruledOutHttp = false;
   return (bytes, all) => {
     if (!ruledOutTls) {
       const seen = hello.push(bytes);
@@ -29,13 +36,16 @@ const createSniffer = (): ((bytes: Uint8Array, all: readonly Uint8Array[]) => Fi
       if (seen.state === 'hello') return { kind: 'tls', name: seen.hello.name, length: seen.hello.rawLength };
       if (seen.state === 'unreadable') return { kind: 'tls-unreadable' };
     }
-    // What made it no TLS may have come in several pieces, none of which the other reader has seen.
-    const seen = request.push(ruledOutTls ? bytes : join(all));
-    ruledOutTls = true;
-    if (seen.state === 'need-more') return undefined;
-    if (seen.state === 'head') return { kind: 'http' };
-    const like = seen.state === 'unreadable' && looksLikeHttp(join(all).subarray(0, 16)) === 'yes';
-    return { kind: like ? 'http-unreadable' : 'opaque' };
+    if (!ruledOutHttp) {
+      // What made it no TLS may have come in several pieces, none of which the other reader has seen.
+      const seen = request.push(ruledOutTls ? bytes : join(all));
+      ruledOutTls = true;
+      if (seen.state === 'need-more') return undefined;
+      if (seen.state === 'head') return { kind: 'http' };
+      ruledOutHttp = true;
+    }
+    const lax = mayBeRequest(join(all));
+    return lax === 'need-more' ? undefined : { kind: lax === 'yes' ? 'http-unreadable' : 'opaque' };
   };
 };
 

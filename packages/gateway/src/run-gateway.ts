@@ -230,6 +230,8 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
     clearInterval(sweep);
     kernel.poll();
     flowLog.finish(kernel.flows());
+    const lost = kernel.eventsLost();
+    if (lost > 0n) options.warn(`${lost} events came faster than they were read: their flow records are missing`);
   });
 
   const resolver = createUpstreamResolver({

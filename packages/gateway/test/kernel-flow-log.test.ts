@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { eventKind, type FlowKey, flowFlag, flowState, type KernelEvent, type KernelFlow } from '@cofferdam/datapath';
+import type { FlowRecord } from '@cofferdam/flows';
+import { type DomainName, parseAddress } from '@cofferdam/net';
+import { absent, known, type Reason, reasonEntry, unknown } from '@cofferdam/verdict';
+import { createKernelFlowLog } from '../src/kernel-flow-log.ts';
+
+const address = (text: string) => parseAddress(text)!;
+const second = 1_000_000_000n;
+
+const key = (over: Partial<FlowKey> = {}): FlowKey => ({
+  ifindex: 2,
+  protocol: 'tcp',
+  source: address('198.18.0.2'),
+  sourcePort: 40_000,
+  destination: address('198.18.1.0'),
+  destinationPort: 443,
+  ...over,
+});
+
+const flow = (reason: Reason, over: Partial<KernelFlow> = {}): KernelFlow => ({
+  start: 0n,
+  last: 0n,
+  firstByte: 0n,
+  toDestination: { bytes: 100n, packets: 2n },
+  toAgent: { bytes: 200n, packets: 3n },
+  real: address('140.82.121.6'),
+  agent: 0,
+  name: 7,
+  revision: 3,
+  flags: 0,
+  rule: undefined,
+  wouldRule: undefined,
+  wouldVerdict: undefined,
+  wouldReason: 0,
+  state: flowState.binding,
+  reason: reasonEntry(reason).number,
+  stage: 'packet',
+  tls: unknown,
+  claimed: unknown,
+  slot: 0,
+  ...over,
+});
+
+const event = (kind: number, one: KernelFlow, over: Partial<KernelEvent> = {}): KernelEvent => ({
+  kind,
+  key: key(),
+  flow: one,
+  name: '',
+  ...over,
+});
+
+const desk = () => {
+  const records: FlowRecord[] = [];
+  const forgotten: FlowKey[] = [];
+  const denied: (readonly [FlowKey, number])[] = [];
+  const classified: DomainName[] = [];
+  const holds = { taken: 0, released: 0 };
+  let now = 1000;
+  let id = 0;
+  const log = createKernelFlowLog({
+    gateway: 'test',
+    interface: 'agent0',
+    gate: () => undefined,
+    nameOf: (one) => (one === 7 ? ('api.example.com' as DomainName) : undefined),
+    isPooled: (one) => one.value >> 16n === address('198.18.0.0').value >> 16n,
+    wallTime: (boot) => Number(boot / 1_000_000n),
+    now: () => now,
+    nextId: () => `f${++id}`,
+    emit: (record) => records.push(record),
+    hold: () => {
+      holds.taken += 1;
+      return () => {
+        holds.released += 1;
+      };
+    },
+    forget: (one) => forgotten.push(one),
+    deny: (one, reason) => denied.push([one, reason]),
+    classify: (name) => classified.push(name),
+  });
+  return { log, records, forgotten, denied, classified, holds, at: (ms: number) => (now = ms) };
+};
+
+test('a flow has a record when its name is read, and one under the same id at its end', () => {
+  const d = desk();
+  d.log.receive(event(eventKind.verdict, flow('rule')));
+  assert.equal(d.records.length, 0, 'its name is still to come');
+  const read = { tls: known(true as const), claimed: known(true as const), stage: 'name' as const };
+  d.log.receive(event(eventKind.verdict, flow('rule', read), { name: 'api.example.com' }));
+  const closed = flow('rule', { ...read, flags: flowFlag.reset, last: second });
+  d.log.sweep([{ key: key(), flow: closed }], 10n * second);
+  assert.deepEqual(
+    d.records.map(({ id, end, claimedName, verdict }) => ({ id, end, claimedName, verdict })),
+    [
+      { id: 'f1', end: undefined, claimedName: known('api.example.com'), verdict: 'permit' },
+      { id: 'f1', end: 1000, claimedName: known('api.example.com'), verdict: 'permit' },
+    ],
+  );
+  assert.deepEqual(d.forgotten, [key()]);
+  assert.deepEqual(d.holds, { taken: 1, released: 1 });
+  assert.equal(d.records[1]!.synthetic?.value, address('198.18.1.0').value);
+  assert.deepEqual(d.records[1]!.addressNames, ['api.example.com']);
+});
+
+test('a flow that says nothing has its first record after a second', () => {
+  const d = desk();
+  d.log.receive(event(eventKind.verdict, flow('rule')));
+  d.log.sweep([{ key: key(), flow: flow('rule', { flags: flowFlag.synAnswered }) }], second / 2n);
+  assert.equal(d.records.length, 0);
+  d.log.sweep([{ key: key(), flow: flow('rule', { flags: flowFlag.synAnswered }) }], 2n * second);
+  assert.equal(d.records.length, 1);
+});
+
+test('a live flow that is denied ends with that reason, once', () => {
+  const d = desk();
+  d.log.receive(event(eventKind.verdict, flow('rule')));
+  const belied = flow('name-mismatch', {
+    state: flowState.denied,
+    tls: known(true as const),
+    claimed: known(true as const),
+  });
+  d.log.receive(event(eventKind.verdict, belied, { name: 'evil.example' }));
+  assert.deepEqual(
+    d.records.map(({ verdict, reason, claimedName }) => [verdict, reason, claimedName]),
+    [['deny', 'name-mismatch', known('evil.example')]],
+  );
+  d.log.sweep([{ key: key(), flow: belied }], 60n * second);
+  assert.equal(d.records.length, 1, 'the sweep adds none');
+  assert.deepEqual(d.holds, { taken: 1, released: 1 });
+});
+
+test('the same denied packet again within five seconds is the same record', () => {
+  const d = desk();
+  const packet = event(eventKind.denied, flow('no-rule', { state: flowState.denied }));
+  d.log.receive(packet);
+  d.log.receive(packet);
+  d.at(5999);
+  d.log.receive(packet);
+  assert.equal(d.records.length, 1);
+  d.at(6000);
+  d.log.receive(packet);
+  d.log.receive({ ...packet, key: key({ destinationPort: 80 }) });
+  assert.equal(d.records.length, 3);
+});
+
+test('ten seconds after its first byte an undecided flow is denied, in the kernel and in its record', () => {
+  const d = desk();
+  const waiting = flow('no-decision', { state: flowState.pending, firstByte: second });
+  d.log.sweep([{ key: key(), flow: waiting }], 10n * second);
+  assert.deepEqual(d.denied, []);
+  d.log.sweep([{ key: key(), flow: waiting }], 12n * second);
+  assert.deepEqual(d.denied, [[key(), reasonEntry('undecided-timeout').number]]);
+  assert.deepEqual(
+    d.records.map(({ reason }) => reason),
+    ['undecided-timeout'],
+  );
+});
+
+test('an undecided flow that ends was never permitted', () => {
+  const d = desk();
+  d.log.sweep(
+    [{ key: key(), flow: flow('no-decision', { state: flowState.pending, flags: flowFlag.reset }) }],
+    9n * second,
+  );
+  assert.deepEqual(
+    d.records.map(({ verdict, reason }) => [verdict, reason]),
+    [['deny', 'undecided-closed']],
+  );
+});
+
+test('idle flows end by their protocol, live ones stay', () => {
+  const idle = (protocol: 'tcp' | 'udp' | 'icmp', after: bigint) => {
+    const d = desk();
+    const one = flow('rule', { state: flowState.permitted, flags: flowFlag.synAnswered });
+    d.log.sweep([{ key: key({ protocol }), flow: one }], after * second);
+    return d.forgotten.length === 1;
+  };
+  assert.deepEqual([idle('udp', 119n), idle('udp', 121n)], [false, true]);
+  assert.deepEqual([idle('icmp', 29n), idle('icmp', 31n)], [false, true]);
+  assert.deepEqual([idle('tcp', 86_399n), idle('tcp', 86_401n)], [false, true]);
+});
+
+test('what the proxy holds is recorded by the proxy', () => {
+  const d = desk();
+  const held = flow('rule', { state: flowState.proxied, flags: flowFlag.reset });
+  d.log.sweep([{ key: key(), flow: held }], 60n * second);
+  assert.deepEqual([d.records.length, d.forgotten.length], [0, 1]);
+  d.log.finish([{ key: key(), flow: held }]);
+  assert.equal(d.records.length, 0);
+});
+
+test('a claimed name that nobody resolved is classified; what is no name is not', () => {
+  const d = desk();
+  d.log.receive(event(eventKind.nameMiss, flow('no-decision'), { name: 'www.example.com' }));
+  d.log.receive(event(eventKind.nameMiss, flow('no-decision'), { name: 'bad name\n' }));
+  assert.deepEqual(d.classified, ['www.example.com']);
+});
+
+test('a protocol that no rule can permit keeps its number', () => {
+  const d = desk();
+  const packet = flow('protocol-not-supported', { state: flowState.denied, tls: absent, claimed: absent });
+  d.log.receive(event(eventKind.denied, packet, { key: key({ protocol: 132, sourcePort: 0, destinationPort: 0 }) }));
+  assert.deepEqual(
+    d.records.map(({ protocol, destination }) => [protocol, destination.port]),
+    [['ip-132', undefined]],
+  );
+});
+
+test('what is live when the run ends has its last record then', () => {
+  const d = desk();
+  d.log.receive(event(eventKind.verdict, flow('rule', { tls: known(true as const) })));
+  d.at(5000);
+  d.log.finish([{ key: key(), flow: flow('rule', { tls: known(true as const), state: flowState.permitted }) }]);
+  assert.deepEqual(
+    d.records.map(({ end }) => end),
+    [undefined, 5000],
+  );
+});

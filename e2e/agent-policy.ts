@@ -35,6 +35,11 @@ function completed(words: string, index: number): string {
 }
 
 const document = (kind: string, name: string, spec: readonly string[]): string =>
-  [`apiVersion: cofferdam.dev/v1`, `kind: ${kind}`, `metadata: { name: ${name} }`, 'spec:', ...spec.map((line) => `  ${line}`), ''].join(
-    '\n',
-  );
+  [
+    `apiVersion: cofferdam.dev/v1`,
+    `kind: ${kind}`,
+    `metadata: { name: ${name} }`,
+    'spec:',
+    ...spec.map((line) => `  ${line}`),
+    '',
+  ].join('\n');

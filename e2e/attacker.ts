@@ -101,6 +101,9 @@ export interface ContainedAttacker extends Attacker {
   enter(network: 'agent' | 'gateway', argv: readonly string[], input?: string): Promise<ExecResult>;
   /** A root attacker with all capabilities in the agent's network: the agent as a hostile machine would be. */
   rawAttacker(): Promise<Attacker>;
+  /** Stops the run's process and nothing else of it, as SIGSTOP does; and lets it go on. */
+  freeze(): void;
+  thaw(): void;
   /** Ends the command and gives what the run said. */
   stop(): Promise<ExecResult>;
 }
@@ -207,6 +210,11 @@ export const containedAttacker = async (
         stderr += data.toString();
       });
       return attackerOn({ stdin: child.stdin!, stdout: child.stdout! }, () => stderr);
+    },
+    freeze: () => void process.kill(pid, 'SIGSTOP'),
+    thaw() {
+      // nsenter, which waits for it, has stopped itself with it.
+      for (const one of [pid, run.child.pid!]) process.kill(one, 'SIGCONT');
     },
     async stop() {
       for (const child of started) child.kill('SIGKILL');

@@ -77,7 +77,11 @@ export const denials = (records: readonly AnyRecord[]): readonly string[] =>
     .map(({ reason }) => reason);
 
 /** Exactly one flow was recorded, denied for the reason. */
-export function assertDenied(made: { readonly records: readonly AnyRecord[] }, reason: string, because = ''): FlowRecord {
+export function assertDenied(
+  made: { readonly records: readonly AnyRecord[] },
+  reason: string,
+  because = '',
+): FlowRecord {
   const flows = made.records.filter(isFlow).filter(({ kind }) => kind === 'flow');
   const seen = flows.map((flow) => `${flow.verdict} ${flow.reason}`);
   assert.deepEqual(seen, [`deny ${reason}`], because);

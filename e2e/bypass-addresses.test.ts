@@ -7,8 +7,8 @@ import { type Lab, startLab } from '@cofferdam/testkit/lab';
 import { agentPolicy } from './agent-policy.ts';
 import {
   arrivedSince,
-  attacksUnavailable,
   assertDenied,
+  attacksUnavailable,
   attemptInside,
   attemptOutside,
   brief,
@@ -74,7 +74,9 @@ describe('addresses that are not what they seem', { skip }, () => {
       const since = await lab.mark();
       const names = ['harmless.attacker.example', ...Object.keys(inward)];
       const tries = names.flatMap((host) =>
-        ([4, 6] as const).map((family) => ({ protocol: 'tcp', host, family, port: 80, send: [request(host)], patience: 500 }) as const),
+        ([4, 6] as const).map(
+          (family) => ({ protocol: 'tcp', host, family, port: 80, send: [request(host)], patience: 500 }) as const,
+        ),
       );
       const { stdout, records } = await contained(lab, policy, [
         'sh',
@@ -84,7 +86,10 @@ describe('addresses that are not what they seem', { skip }, () => {
       assert.equal(stdout, 'harmless.attacker.example\n', 'only this name has an address');
       for (const [name, addresses] of Object.entries(inward)) {
         const asked = records.filter((record) => record.kind === 'dns' && record.name === name);
-        assert.ok(asked.some(({ reason }) => reason === 'dns-address-denied'), `${name} ${addresses}: ${denials(asked)}`);
+        assert.ok(
+          asked.some(({ reason }) => reason === 'dns-address-denied'),
+          `${name} ${addresses}: ${denials(asked)}`,
+        );
         for (const record of asked) assert.deepEqual(record.kind === 'dns' && record.synthetic, [], name);
       }
       const made = await attemptInside(lab, policy, tries);
@@ -116,9 +121,26 @@ describe('addresses that are not what they seem', { skip }, () => {
       for (const [index, host] of Object.keys(inward).entries())
         assert.equal(made[index]!.end === 'unresolved', !reachable.includes(host), `${host}: ${made[index]!.end}`);
       assert.deepEqual(
-        (await arrivedSince(lab, since, ['connection'])).filter(({ server }) => server !== 'spoke-database').map(({ server }) => server),
+        (await arrivedSince(lab, since, ['connection']))
+          .filter(({ server }) => server !== 'spoke-database')
+          .map(({ server }) => server),
         [],
       );
+    });
+
+    test('one rule for the name and another for the address do not add up', async () => {
+      const since = await lab.mark();
+      const pair = agentPolicy({
+        web: named,
+        to: { inner: ['{ cidr: 10.20.0.0/16 }'] },
+        rules: [rules, 'to: [inner], protocol: tcp'],
+      });
+      const [byName, direct] = await attemptInside(lab, pair, [
+        { protocol: 'tcp', host: 'rebind.attacker.example', port: 5000, patience: 300 },
+        { protocol: 'tcp', host: '10.20.0.10', port: 5000, patience: 300 },
+      ]);
+      assert.deepEqual([byName!.end, direct!.end], ['unresolved', 'open']);
+      assert.deepEqual(brief(await arrivedSince(lab, since, ['connection'])), ['spoke-database:5000 connection']);
     });
 
     test('of several addresses only the public one is dialled, also when it is dead', async () => {
@@ -195,7 +217,11 @@ describe('addresses that are not what they seem', { skip }, () => {
     const outside = '93.184.215.14';
     const port = 5000;
     const literals = inside.flatMap(([sort, quad, reason]) =>
-      Object.entries(spellings).map(([spelling, write]) => ({ what: `${sort} as ${spelling}`, host: write(quad), reason })),
+      Object.entries(spellings).map(([spelling, write]) => ({
+        what: `${sort} as ${spelling}`,
+        host: write(quad),
+        reason,
+      })),
     );
     const tries = (hosts: readonly string[]) =>
       hosts.flatMap((host) => [
@@ -211,7 +237,10 @@ describe('addresses that are not what they seem', { skip }, () => {
         for (const write of Object.values(spellings)) {
           const address = parseAddress(write(wiki))!;
           const sent = packets.map((line) => parseAddress(/ > ([^ ]+)\.\d+: /.exec(line)?.[1] ?? ''));
-          assert.ok(sent.some((one) => one !== undefined && addressesEqual(one, address)), write(wiki));
+          assert.ok(
+            sent.some((one) => one !== undefined && addressesEqual(one, address)),
+            write(wiki),
+          );
         }
       } finally {
         await capture.stop();
@@ -245,9 +274,15 @@ describe('addresses that are not what they seem', { skip }, () => {
       const [direct, ...others] = await attemptInside(lab, permits, tries([wiki, ...hosts]));
       assert.equal(direct!.end, 'open');
       for (const one of others.slice(1)) assertDenied(one, 'no-rule');
-      const denies = agentPolicy({ to, rules: ['action: deny, to: [wiki], protocol: any', 'to: [anywhere], protocol: any'] });
+      const denies = agentPolicy({
+        to,
+        rules: ['action: deny, to: [wiki], protocol: any', 'to: [anywhere], protocol: any'],
+      });
       for (const one of await attemptInside(lab, denies, tries([wiki, ...hosts]))) assertDenied(one, 'rule-denies');
-      assert.deepEqual(brief(await arrivedSince(lab, since)), ['spoke-wiki:5000 connection', 'spoke-wiki:5000 datagram']);
+      assert.deepEqual(brief(await arrivedSince(lab, since)), [
+        'spoke-wiki:5000 connection',
+        'spoke-wiki:5000 datagram',
+      ]);
     });
 
     test('a mapped literal is the IPv4 address', async () => {

@@ -103,7 +103,10 @@ describe('ways out through DNS', { skip }, () => {
     });
 
     /** Runs as root in the network of a contained command: more than that command itself could do. */
-    const besideCommand = async (policy: string, attack: (nsenter: readonly string[], run: ContainedRun) => Promise<void>) => {
+    const besideCommand = async (
+      policy: string,
+      attack: (nsenter: readonly string[], run: ContainedRun) => Promise<void>,
+    ) => {
       const seconds = String(100 + Math.floor(Math.random() * 1e6));
       const run = await startContained(lab, { policy, command: ['sleep', seconds], user: ordinaryUser });
       const find = async (): Promise<string> => {
@@ -160,7 +163,10 @@ describe('ways out through DNS', { skip }, () => {
       const since = await lab.mark();
       const digits = 'abcdefghijklmnopqrstuvwxyz234567';
       const label = (seed: number): string =>
-        [...createHash('sha256').update(String(seed)).digest()].slice(0, 20).map((octet) => digits[octet & 31]).join('');
+        [...createHash('sha256').update(String(seed)).digest()]
+          .slice(0, 20)
+          .map((octet) => digits[octet & 31])
+          .join('');
       const ask = (labels: readonly string[]) =>
         ({ protocol: 'udp', host: gateway, port: 53, send: [dnsQuestion({ labels, edns: 1232 })] }) as const;
       const secrets = Array.from({ length: 240 }, (_, i) => label(i + 1));
@@ -183,7 +189,10 @@ describe('ways out through DNS', { skip }, () => {
       assert.equal(replyHead(exact!.received)?.rcode, 0, 'an exact name costs nothing');
       assert.equal(replyHead(other!.received)?.rcode === 5, false, 'another suffix has a budget of its own');
       assert.equal(replyHead(again!.received)?.rcode, 0, 'a name that was asked for says nothing new');
-      assert.deepEqual([long, moreLabels].map((one) => replyHead(one!.received)?.rcode), [5, 5]);
+      assert.deepEqual(
+        [long, moreLabels].map((one) => replyHead(one!.received)?.rcode),
+        [5, 5],
+      );
       assertWithinBudget(await queries(since));
     });
   });
@@ -204,19 +213,27 @@ describe('ways out through DNS', { skip }, () => {
           (['tcp', 'udp'] as const).map((protocol) => ({ protocol, host, port: 853, send: ['x'], patience: 200 })),
         ),
       );
-      const seen = new Set((await arrivedSince(lab, since, ['query', 'datagram', 'bytes'])).map(({ server, local, kind }) => `${server} ${local.address} ${local.port} ${kind}`));
+      const seen = new Set(
+        (await arrivedSince(lab, since, ['query', 'datagram', 'bytes'])).map(
+          ({ server, local, kind }) => `${server} ${local.address} ${local.port} ${kind}`,
+        ),
+      );
       for (const server of servers) {
         const key = server === '8.8.8.8' || server.startsWith('2001') ? 'public-dns' : 'attacker';
-        for (const what of ['53 query', '853 datagram', '853 bytes']) assert.ok(seen.has(`${key} ${server} ${what}`), `${server} ${what}`);
+        for (const what of ['53 query', '853 datagram', '853 bytes'])
+          assert.ok(seen.has(`${key} ${server} ${what}`), `${server} ${what}`);
       }
     });
 
     for (const [rights, policy] of [
       ['no rule of theirs', without],
-      ['a rule that permits port 53 to anywhere', agentPolicy({
-        web: { named: ['example.com'] },
-        rules: ['web: [named], protocol: tcp', 'to: [anywhere], protocol: any, ports: [53]'],
-      })],
+      [
+        'a rule that permits port 53 to anywhere',
+        agentPolicy({
+          web: { named: ['example.com'] },
+          rules: ['web: [named], protocol: tcp', 'to: [anywhere], protocol: any, ports: [53]'],
+        }),
+      ],
     ] as const) {
       test(`plain DNS to any server is answered here, under ${rights}`, async () => {
         const since = await lab.mark();
@@ -272,7 +289,8 @@ describe('ways out through DNS', { skip }, () => {
       await lab.exec('host', ['curl', '-sSk', '-o', '/dev/null', url('8.8.8.8')]);
       assert.equal((await lab.arrivals({ since: control, server: 'public-dns', kind: 'request' })).length, 2);
       const since = await lab.mark();
-      const curl = (...words: readonly string[]) => contained(lab, without, ['curl', '-sSk', '--max-time', '5', ...words]);
+      const curl = (...words: readonly string[]) =>
+        contained(lab, without, ['curl', '-sSk', '--max-time', '5', ...words]);
       const byName = await curl(url('dns.google'));
       assert.equal(byName.code, 6);
       assert.deepEqual([...new Set(denials(byName.records))], ['dns-not-permitted']);
@@ -292,11 +310,25 @@ describe('ways out through DNS', { skip }, () => {
     test('a rule that needs no name gives no name', async () => {
       const since = await lab.mark();
       const policy = agentPolicy({ rules: ['protocol: any'] });
-      const { code, records } = await contained(lab, policy, ['curl', '-sS', '--max-time', '5', 'https://example.com/']);
+      const { code, records } = await contained(lab, policy, [
+        'curl',
+        '-sS',
+        '--max-time',
+        '5',
+        'https://example.com/',
+      ]);
       assert.equal(code, 6);
       assert.deepEqual([...new Set(denials(records))], ['dns-not-permitted']);
       assert.deepEqual(brief(await arrivedSince(lab, since)), []);
-      const direct = await contained(lab, policy, ['curl', '-sSk', '--max-time', '5', '-o', '/dev/null', `https://${lab.address('example.com')}/`]);
+      const direct = await contained(lab, policy, [
+        'curl',
+        '-sSk',
+        '--max-time',
+        '5',
+        '-o',
+        '/dev/null',
+        `https://${lab.address('example.com')}/`,
+      ]);
       assert.equal(direct.code, 0, 'the rule does permit the address');
     });
   });

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { AnyRecord, FlowRecord } from '@cofferdam/flows';
-import { clientHelloStream, type ClientHelloOptions, type HelloRecordOptions } from '@cofferdam/testkit';
+import { type ClientHelloOptions, clientHelloStream, type HelloRecordOptions } from '@cofferdam/testkit';
 import { type Lab, type LabProcess, startLab } from '@cofferdam/testkit/lab';
 import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
 import { containedUnavailable } from './contained.ts';
@@ -162,7 +162,10 @@ describe('a hostile ClientHello', { skip: containedUnavailable(), timeout: 170_0
 
   describe('honest hellos', () => {
     /** Handshakes and requests with the hello cut as told; the status codes, or what went wrong. */
-    const requests = (cuts: readonly (readonly number[])[], more: { fill?: number; record?: number; family?: 4 | 6 } = {}) =>
+    const requests = (
+      cuts: readonly (readonly number[])[],
+      more: { fill?: number; record?: number; family?: 4 | 6 } = {},
+    ) =>
       agent.run<string[]>(
         `
         result = []
@@ -210,15 +213,23 @@ describe('a hostile ClientHello', { skip: containedUnavailable(), timeout: 170_0
           [1700, 2000],
           [17_500, 17_800],
         ] as const) {
-          assert.ok((await agent.run<number>(`result = len(Tls('example.com', args['fill']).hello)`, { fill })) >= least);
+          assert.ok(
+            (await agent.run<number>(`result = len(Tls('example.com', args['fill']).hello)`, { fill })) >= least,
+          );
         }
         allSucceed(await requests([[100_000], [1200], [100]], { family, fill: 1700 }), 3);
         allSucceed(await requests([[100_000], [1200], [100]], { family, fill: 17_500 }), 3);
       });
     }
 
-    const lossy = async (where: readonly string[], enter: (argv: readonly string[], input: string) => Promise<{ code: number; stderr: string }>) => {
-      const chains = where.map((hook) => `chain ${hook} { type filter hook ${hook} priority -300; meta l4proto tcp numgen random mod 100 < 15 drop\n }`);
+    const lossy = async (
+      where: readonly string[],
+      enter: (argv: readonly string[], input: string) => Promise<{ code: number; stderr: string }>,
+    ) => {
+      const chains = where.map(
+        (hook) =>
+          `chain ${hook} { type filter hook ${hook} priority -300; meta l4proto tcp numgen random mod 100 < 15 drop\n }`,
+      );
       const made = await enter(['nft', '-f', '-'], `table inet loss {\n${chains.join('\n')}\n}`);
       assert.equal(made.code, 0, made.stderr);
       return async () => {
@@ -306,7 +317,11 @@ describe('a hostile ClientHello', { skip: containedUnavailable(), timeout: 170_0
       },
       {
         what: 'a hello longer than any',
-        stream: forged({ sni: permitted, keyShareSize: 19_000, extensions: [{ type: 21, data: new Uint8Array(9000) }] }),
+        stream: forged({
+          sni: permitted,
+          keyShareSize: 19_000,
+          extensions: [{ type: 21, data: new Uint8Array(9000) }],
+        }),
         reason: { waits: 'hello-unreadable', binds: 'hello-unreadable' },
       },
       {
@@ -490,7 +505,9 @@ describe('a hostile ClientHello', { skip: containedUnavailable(), timeout: 170_0
         const control = lab.address('database.internal.example', family);
         await behind.run(`recorders[args['address'], 9101] = Recorder(args['address'], 9101)`, { address: control });
         await swapped(free, control, ports.binds, family);
-        const [seen] = await behind.run<Seen[]>(`result = recorders[args['address'], 9101].seen()`, { address: control });
+        const [seen] = await behind.run<Seen[]>(`result = recorders[args['address'], 9101].seen()`, {
+          address: control,
+        });
         assert.equal(seen?.data, delivered, 'control: the server gets the other name');
         for (const treatment of treatments) {
           const sent = await swapped(agent, permitted, ports[treatment], family);

@@ -70,24 +70,45 @@ describe('one name in the place of another', { skip }, () => {
     for (const family of [4, 6] as const) {
       test(`by SNI at the permitted name's address, IPv${family}`, async () => {
         const since = await lab.mark();
-        const { code, records } = await curl(policy, `-${family}`, '--connect-to', `${other}:443:pypi.org:443`, `https://${other}/`);
+        const { code, records } = await curl(
+          policy,
+          `-${family}`,
+          '--connect-to',
+          `${other}:443:pypi.org:443`,
+          `https://${other}/`,
+        );
         assert.equal(code, 35, 'curl: error in the TLS handshake');
         const flow = assertDenied({ records: lastRecords(records) }, 'name-mismatch');
-        assert.deepEqual([flow.rule?.name, flow.stage, flow.claimedName], ['rule-0', 'name', { state: 'known', value: other }]);
+        assert.deepEqual(
+          [flow.rule?.name, flow.stage, flow.claimedName],
+          ['rule-0', 'name', { state: 'known', value: other }],
+        );
         assert.deepEqual(brief(await said(since)), []);
       });
 
       test(`by Host on port 80, IPv${family}`, async () => {
         const since = await lab.mark();
-        const made = await single(policy, { protocol: 'tcp', host: 'pypi.org', family, port: 80, send: [request(other)] });
-        assert.match(made.received, /^HTTP\/1\.1 403 [^]*"code":"name-mismatch"[^]*"rule":"rule-0"/);
+        const made = await single(policy, {
+          protocol: 'tcp',
+          host: 'pypi.org',
+          family,
+          port: 80,
+          send: [request(other)],
+        });
+        assert.match(made.received, /^HTTP\/1\.1 403 [\s\S]*"code":"name-mismatch"[\s\S]*"rule":"rule-0"/);
         assertDenied(made, 'name-mismatch');
         assert.deepEqual(brief(await said(since)), []);
       });
 
       test(`by Host in plain HTTP on port 443, IPv${family}`, async () => {
         const since = await lab.mark();
-        const made = await single(policy, { protocol: 'tcp', host: 'pypi.org', family, port: 443, send: [request(other)] });
+        const made = await single(policy, {
+          protocol: 'tcp',
+          host: 'pypi.org',
+          family,
+          port: 443,
+          send: [request(other)],
+        });
         assert.equal(made.end, 'reset');
         assertDenied(made, 'plain-http-unread');
         assert.deepEqual(brief(await said(since)), []);
@@ -117,7 +138,13 @@ describe('one name in the place of another', { skip }, () => {
 
     test('uncontained, the attacker gets the hello', async () => {
       const since = await lab.mark();
-      await attemptOutside(lab, { protocol: 'tcp', host: attacker[4], port: 443, send: [hello('pypi.org')], patience: 300 });
+      await attemptOutside(lab, {
+        protocol: 'tcp',
+        host: attacker[4],
+        port: 443,
+        send: [hello('pypi.org')],
+        patience: 300,
+      });
       assert.equal((await lab.arrivals({ since, server: 'attacker', kind: 'bytes', name: 'pypi.org' })).length, 1);
     });
 
@@ -139,7 +166,12 @@ describe('one name in the place of another', { skip }, () => {
 
     test('at the address of another permitted name', async () => {
       const since = await lab.mark();
-      const made = await single(policy, { protocol: 'tcp', host: 'echo.example', port: 443, send: [hello('pypi.org')] });
+      const made = await single(policy, {
+        protocol: 'tcp',
+        host: 'echo.example',
+        port: 443,
+        send: [hello('pypi.org')],
+      });
       assertDenied(made, 'name-mismatch');
       assert.deepEqual(brief(await said(since)), []);
     });
@@ -148,7 +180,12 @@ describe('one name in the place of another', { skip }, () => {
       const made = await attemptInside(
         lab,
         policy,
-        ['198.18.77.77', 'fdc0:ffe7:da11:198::7777'].map((host) => ({ protocol: 'tcp', host, port: 443, send: [hello('pypi.org')] })),
+        ['198.18.77.77', 'fdc0:ffe7:da11:198::7777'].map((host) => ({
+          protocol: 'tcp',
+          host,
+          port: 443,
+          send: [hello('pypi.org')],
+        })),
       );
       for (const one of made) {
         assert.equal(one.end, 'refused');
@@ -166,21 +203,24 @@ describe('one name in the place of another', { skip }, () => {
       const since = await lab.mark();
       const tcp = { protocol: 'tcp', host: 'example.com', port: 80 } as const;
       const made = await attemptInside(lab, policy, [
-        ...['example.com', 'EXAMPLE.com', 'example.com.', 'example.com:80'].map((host) => ({ ...tcp, send: [request(host)] })),
+        ...['example.com', 'EXAMPLE.com', 'example.com.', 'example.com:80'].map((host) => ({
+          ...tcp,
+          send: [request(host)],
+        })),
         { ...tcp, host: 'EXAMPLE.COM.', send: [request('example.com')] },
         { ...tcp, port: 443, send: [hello('EXAMPLE.com')] },
       ]);
       for (const one of made.slice(0, 5)) assert.match(one.received, /^HTTP\/1.1 200 /);
       const arrived = await arrivedSince(lab, since, ['request', 'query']);
-      assert.deepEqual(
-        brief(arrived),
-        ['resolver:53 query example.com A', ...Array.from({ length: 5 }, () => 'web:80 request GET example.com/')],
-      );
+      assert.deepEqual(brief(arrived), [
+        'resolver:53 query example.com A',
+        ...Array.from({ length: 5 }, () => 'web:80 request GET example.com/'),
+      ]);
       const flows = made.flatMap(({ records }) => records.filter(isFlow));
       for (const { claimedName, verdict } of flows)
         assert.deepEqual([verdict, claimedName], ['permit', { state: 'known', value: 'example.com' }]);
-      const since443 = await arrivedSince(lab, since, ['bytes']);
-      assert.ok(since443.some(({ local }) => local.port === 443), 'an SNI may differ by ASCII case');
+      const ports = (await arrivedSince(lab, since, ['bytes'])).map(({ local }) => local.port);
+      assert.ok(ports.includes(443), 'an SNI may differ by ASCII case');
       const { code, stderr } = await curl(policy, 'https://ｅｘａｍｐｌｅ.com/');
       assert.equal(code, 0, stderr);
     });
@@ -207,7 +247,7 @@ describe('one name in the place of another', { skip }, () => {
       ['a number', ['759382026']],
       ['a hexadecimal number', ['0x2d53400a']],
       ['the root', []],
-      ['64 octets in a label, as a pointer would read', [`${'a'.repeat(63)}`, `${'b'.repeat(63)}`, `${'c'.repeat(63)}`, `${'d'.repeat(61)}`]],
+      ['a name of 254 octets', ['a', 'b', 'c', 'd'].map((letter, i) => letter.repeat(i < 3 ? 63 : 61))],
     ];
 
     test('questions for other names are answered here', async () => {
@@ -230,7 +270,9 @@ describe('one name in the place of another', { skip }, () => {
       }
       assert.equal(replyHead(made.at(-2)!.received)?.answers, 1, 'the permitted name in another case');
       assert.deepEqual(
-        brief(await arrivedSince(lab, since)).filter((line) => !/ query (example\.com|cdn\.registry\.example) A$/.test(line)),
+        brief(await arrivedSince(lab, since)).filter(
+          (line) => !/ query (example\.com|cdn\.registry\.example) A$/.test(line),
+        ),
         [],
       );
     });
@@ -238,7 +280,13 @@ describe('one name in the place of another', { skip }, () => {
     test('an address in a spelling of inet_aton is an address', async () => {
       const since = await lab.mark();
       const spellings = ['45.83.64.10', '759382026', '0x2d53400a', '055.0123.0100.012', '45.5455882'];
-      const outside = await lab.exec('host', ['curl', '-sS', '-o', '/dev/null', ...spellings.map((host) => `http://${host}/`)]);
+      const outside = await lab.exec('host', [
+        'curl',
+        '-sS',
+        '-o',
+        '/dev/null',
+        ...spellings.map((host) => `http://${host}/`),
+      ]);
       assert.equal(outside.code, 0, outside.stderr);
       assert.equal((await lab.arrivals({ since, server: 'attacker', kind: 'connection' })).length > 0, true);
       const marked = await lab.mark();
@@ -250,7 +298,8 @@ describe('one name in the place of another', { skip }, () => {
       assert.deepEqual(brief(await arrivedSince(lab, marked)), []);
     });
 
-    const head = (...lines: readonly string[]): string => ['GET / HTTP/1.1', ...lines, 'Connection: close', '', ''].join('\r\n');
+    const head = (...lines: readonly string[]): string =>
+      ['GET / HTTP/1.1', ...lines, 'Connection: close', '', ''].join('\r\n');
     /** A head that is not strict has no readable name either, and these permits rest on one. */
     const hosts: readonly (readonly [string, string, string])[] = [
       ['another name', request('cdn.attacker.example'), 'name-mismatch'],
@@ -273,23 +322,45 @@ describe('one name in the place of another', { skip }, () => {
       ['a folded line', head('Host: example.com', ' .attacker.example'), 'name-unreadable'],
       ['twice', head('Host: example.com', 'Host: attacker.example'), 'name-unreadable'],
       ['a space before the colon', head('Host : example.com'), 'name-unreadable'],
-      ['an absolute target', head('Host: example.com').replace('GET /', 'GET http://attacker.example/'), 'name-mismatch'],
-      ['an absolute target behind', head('Host: attacker.example').replace('GET /', 'GET http://example.com/'), 'authority-mismatch'],
+      [
+        'an absolute target',
+        head('Host: example.com').replace('GET /', 'GET http://attacker.example/'),
+        'name-mismatch',
+      ],
+      [
+        'an absolute target behind',
+        head('Host: attacker.example').replace('GET /', 'GET http://example.com/'),
+        'authority-mismatch',
+      ],
       ['CONNECT', head('Host: example.com').replace('GET /', 'CONNECT attacker.example:443'), 'request-unreadable'],
     ];
 
     test('Host fields on port 80', async () => {
       const before = await lab.mark();
-      await attemptOutside(lab, { protocol: 'tcp', host: 'example.com', port: 80, send: [hosts[0]![1]], patience: 300 });
-      assert.deepEqual(brief(await arrivedSince(lab, before, ['request'])), ['web:80 request GET cdn.attacker.example/']);
+      await attemptOutside(lab, {
+        protocol: 'tcp',
+        host: 'example.com',
+        port: 80,
+        send: [hosts[0]![1]],
+        patience: 300,
+      });
+      assert.deepEqual(brief(await arrivedSince(lab, before, ['request'])), [
+        'web:80 request GET cdn.attacker.example/',
+      ]);
       const since = await lab.mark();
       const made = await attemptInside(
         lab,
         policy,
         hosts.map(([, text]) => ({ protocol: 'tcp', host: 'example.com', port: 80, send: [text] })),
       );
-      const seen = hosts.map(([what], index) => [what, ...denials(made[index]!.records.filter(({ kind }) => kind === 'flow'))]);
-      assert.deepEqual(seen, hosts.map(([what, , reason]) => [what, reason]));
+      const seen = hosts.map(([what], index) => [
+        what,
+        ...denials(made[index]!.records.filter(({ kind }) => kind === 'flow')),
+      ]);
+      assert.deepEqual(
+        seen,
+        hosts.map(([what, , reason]) => [what, reason]),
+      );
       for (const [index, [what]] of hosts.entries()) assert.match(made[index]!.received, /^HTTP\/1.1 403 /, what);
       assert.deepEqual(brief(await said(since)), []);
     });
@@ -316,7 +387,10 @@ describe('one name in the place of another', { skip }, () => {
         namesInHello.map(([, sni]) => ({ protocol: 'tcp', host: 'example.com', port: 443, send: [hello(...sni)] })),
       );
       const seen = namesInHello.map(([what], index) => [what, ...denials(made[index]!.records)]);
-      assert.deepEqual(seen, namesInHello.map(([what, , reason]) => [what, reason]));
+      assert.deepEqual(
+        seen,
+        namesInHello.map(([what, , reason]) => [what, reason]),
+      );
       for (const [index, [what]] of namesInHello.entries()) assert.equal(made[index]!.end, 'reset', what);
       assert.deepEqual(brief(await said(since)), []);
     });

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { clientHelloStream, type ClientHelloOptions } from '@cofferdam/testkit';
+import { type ClientHelloOptions, clientHelloStream } from '@cofferdam/testkit';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
 import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
 import { containedUnavailable } from './contained.ts';
@@ -153,7 +153,10 @@ result = {'port': c.source_port, 'heard': c.heard()}
           assert.deepEqual(await reasonsOf(sent.port), ['hello-changed']);
           const [data] = await arrived(family, treatment);
           assert.equal(data, forged({ sni: permitted }).slice(0, 200));
-          assert.ok(sent.heard.some((flags) => flags.includes('R')), 'the client is told');
+          assert.ok(
+            sent.heard.some((flags) => flags.includes('R')),
+            'the client is told',
+          );
         });
 
         test('a segment that begins below the first byte, and one that begins below what was judged', async () => {
@@ -209,7 +212,10 @@ c.send(at, other[at:])
 `;
             await speak(family, treatment, attack, { other: whole });
             for (const data of await arrived(family, treatment)) {
-              assert.ok(data.length / 2 <= at, `${data.length / 2} bytes of ${whole.length / 2} arrived, the name among them`);
+              assert.ok(
+                data.length / 2 <= at,
+                `${data.length / 2} bytes of ${whole.length / 2} arrived, the name among them`,
+              );
             }
           });
         }

@@ -7,7 +7,14 @@ import { type Lab, startLab } from '@cofferdam/testkit/lab';
 import { agentPolicy } from './agent-policy.ts';
 import { attacksUnavailable, attemptInside, contained } from './attempts.ts';
 import { dnsQuestion, octets, replyHead } from './dns-question.ts';
-import { dnsName, quadData, type Script, type ScriptedRecord, type ScriptedResolver, startScriptedResolver } from './scripted-resolver.ts';
+import {
+  dnsName,
+  quadData,
+  type Script,
+  type ScriptedRecord,
+  type ScriptedResolver,
+  startScriptedResolver,
+} from './scripted-resolver.ts';
 
 const skip = attacksUnavailable(['dig']);
 
@@ -26,7 +33,13 @@ const text = (name: string, characters: number): ScriptedRecord => ({
 });
 /** RFC 9460, section 2.2. */
 const parameter = (key: number, value: string): string => octets(key, 2) + octets(value.length, 2) + value;
-const service = (name: string, type: number, priority: number, target: string, ...parameters: readonly string[]): ScriptedRecord => ({
+const service = (
+  name: string,
+  type: number,
+  priority: number,
+  target: string,
+  ...parameters: readonly string[]
+): ScriptedRecord => ({
   name,
   type,
   data: octets(priority, 2) + dnsName(target) + parameters.join(''),
@@ -43,7 +56,9 @@ const shop = (label: string): string => `${label}.shop.example`;
 
 const script: Script = {
   [`${shop('plain')} 1`]: { answers: [a(shop('plain'), real)] },
-  [`${shop('plain')} 28`]: { answers: [{ name: shop('plain'), type: types.AAAA, data: `${'\x2a\x04\x4e\x42'.padEnd(14, '\0')}\x02\x23` }] },
+  [`${shop('plain')} 28`]: {
+    answers: [{ name: shop('plain'), type: types.AAAA, data: `${'\x2a\x04\x4e\x42'.padEnd(14, '\0')}\x02\x23` }],
+  },
   [`${shop('alias')} 1`]: {
     answers: [
       alias(shop('alias'), 'one.elsewhere.example'),
@@ -107,7 +122,7 @@ describe('the DNS filter', { skip }, () => {
   };
   const status = (said: string): string => / status: (\w+)/.exec(said)?.[1] ?? said;
   const answers = (said: string): readonly (readonly string[])[] =>
-    (/ANSWER SECTION:\n([^]*?)\n\n/.exec(said)?.[1] ?? '')
+    (/ANSWER SECTION:\n([\s\S]*?)\n\n/.exec(said)?.[1] ?? '')
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => line.split(/\s+/));
@@ -134,13 +149,19 @@ describe('the DNS filter', { skip }, () => {
     const { said, records } = await digs([`${shop('plain')} A`, `${shop('plain')} AAAA`]);
     const [four, six] = said.flatMap(data);
     assert.ok(pooled(four!) && pooled(six!) && four !== six);
-    assert.deepEqual(records.map(({ addresses }) => addresses), [[parseAddress(real)], [parseAddress('2a04:4e42::223')]]);
+    assert.deepEqual(
+      records.map(({ addresses }) => addresses),
+      [[parseAddress(real)], [parseAddress('2a04:4e42::223')]],
+    );
   });
 
   test('aliases are followed here, and what was not asked for is left out', async () => {
     const { said, records } = await digs([shop('alias'), shop('circle'), shop('stray'), shop('many'), shop('forged')]);
     const [aliased, circle, stray, many, forged] = said;
-    assert.deepEqual(answers(aliased!).map(([name, , , type]) => [name, type]), [[`${shop('alias')}.`, 'A']]);
+    assert.deepEqual(
+      answers(aliased!).map(([name, , , type]) => [name, type]),
+      [[`${shop('alias')}.`, 'A']],
+    );
     assert.equal(status(circle!), 'SERVFAIL');
     assert.deepEqual([status(stray!), answers(stray!)], ['NOERROR', []]);
     assert.equal(answers(many!).length, 1);
@@ -151,11 +172,20 @@ describe('the DNS filter', { skip }, () => {
 
   test('what does not fit a datagram is fetched by TCP, and told by TCP', async () => {
     const large = `${shop('large')} TXT`;
-    const { said, records } = await digs([large, `+ignore ${large}`, `+ignore +bufsize=4096 ${large}`, `+ignore +noedns ${large}`, `+tcp ${large}`]);
+    const { said, records } = await digs([
+      large,
+      `+ignore ${large}`,
+      `+ignore +bufsize=4096 ${large}`,
+      `+ignore +noedns ${large}`,
+      `+tcp ${large}`,
+    ]);
     assert.equal(answers(said[0]!).length, 20);
     for (const cut of said.slice(1, 4)) assert.match(cut, /flags: qr tc/);
     assert.equal(answers(said[4]!).length, 20);
-    assert.deepEqual(records.slice(0, 2).map(({ transport }) => transport), ['udp', 'tcp']);
+    assert.deepEqual(
+      records.slice(0, 2).map(({ transport }) => transport),
+      ['udp', 'tcp'],
+    );
     assert.ok(upstream.asked().some(({ transport, name }) => transport === 'tcp' && name === shop('large')));
   });
 
@@ -175,7 +205,10 @@ describe('the DNS filter', { skip }, () => {
     const alone = await digs([shop('mute'), shop('ill')]);
     assert.deepEqual(alone.said.map(status), ['SERVFAIL', 'SERVFAIL']);
     for (const one of alone.said) assert.match(one, /EDE: 0 \(Other\).*dns-upstream/);
-    assert.deepEqual(alone.records.map(({ verdict, reason }) => `${verdict} ${reason}`), ['deny dns-upstream', 'deny dns-upstream']);
+    assert.deepEqual(
+      alone.records.map(({ verdict, reason }) => `${verdict} ${reason}`),
+      ['deny dns-upstream', 'deny dns-upstream'],
+    );
     for (const first of [dead, closed]) {
       const { said } = await digs([shop('plain'), shop('alias')], [first, upstream.addresses[1]!]);
       assert.deepEqual(said.map(status), ['NOERROR', 'NOERROR'], first);
@@ -187,7 +220,12 @@ describe('the DNS filter', { skip }, () => {
   });
 
   test('refusals say why in an extended error, to those who can read it', async () => {
-    const { said } = await digs(['denied.example', `${shop('plain')} NULL`, '+noedns denied.example', `${shop('plain')} CH TXT`]);
+    const { said } = await digs([
+      'denied.example',
+      `${shop('plain')} NULL`,
+      '+noedns denied.example',
+      `${shop('plain')} CH TXT`,
+    ]);
     for (const one of said) assert.equal(status(one), 'REFUSED');
     assert.match(said[0]!, /EDE: 15 \(Blocked\): .*dns-not-permitted/);
     assert.match(said[1]!, /EDE: 17 \(Filtered\): .*dns-type/);
@@ -197,8 +235,22 @@ describe('the DNS filter', { skip }, () => {
 
   test('what concerns this network alone is answered here', async () => {
     const before = upstream.asked().length;
-    const local = ['localhost A', 'sub.localhost AAAA', 'printer.local', 'intranet', 'wpad', 'x.home.arpa', '_dns.resolver.arpa SVCB',
-      'ipv4only.arpa AAAA', 'use-application-dns.net', 'hidden.onion', '-x 10.20.0.10', '-x 140.82.121.6', '-x fd20::10', '-x 198.18.77.1'];
+    const local = [
+      'localhost A',
+      'sub.localhost AAAA',
+      'printer.local',
+      'intranet',
+      'wpad',
+      'x.home.arpa',
+      '_dns.resolver.arpa SVCB',
+      'ipv4only.arpa AAAA',
+      'use-application-dns.net',
+      'hidden.onion',
+      '-x 10.20.0.10',
+      '-x 140.82.121.6',
+      '-x fd20::10',
+      '-x 198.18.77.1',
+    ];
     const { said, records } = await digs([shop('plain'), ...local]);
     const [plain, localhost, below, ...others] = said;
     assert.deepEqual([data(localhost!), data(below!)], [['127.0.0.1'], ['::1']]);
@@ -206,22 +258,53 @@ describe('the DNS filter', { skip }, () => {
     assert.deepEqual([...new Set(records.slice(1).map(({ reason }) => reason))], ['dns-local']);
     const reverse = await digs([`${shop('plain')} A`, `-x ${data(plain!)[0]}`]);
     assert.deepEqual(data(reverse.said[1]!), [`${shop('plain')}.`]);
-    assert.deepEqual([...new Set(upstream.asked().slice(before).map(({ name }) => name))], [shop('plain')]);
+    assert.deepEqual(
+      [
+        ...new Set(
+          upstream
+            .asked()
+            .slice(before)
+            .map(({ name }) => name),
+        ),
+      ],
+      [shop('plain')],
+    );
   });
 
   test('service bindings lose what would hide the name or lead elsewhere', async () => {
     const plain = await lab.exec('host', ['dig', '+short', `@${upstream.addresses[0]}`, shop('service'), 'HTTPS']);
     assert.match(plain.stdout, /ech=.*ipv6hint=/, 'the upstream does give them');
-    const { said } = await digs([`${shop('service')} HTTPS`, `_8443._https.${shop('service')} SVCB`, `${shop('pointing')} HTTPS`]);
+    const { said } = await digs([
+      `${shop('service')} HTTPS`,
+      `_8443._https.${shop('service')} SVCB`,
+      `${shop('pointing')} HTTPS`,
+    ]);
     for (const one of said.slice(0, 2)) assert.deepEqual(data(one), ['1 . alpn="h2" port=443']);
     assert.deepEqual([status(said[2]!), answers(said[2]!)], ['NOERROR', []], 'no alias and no other target');
   });
 
   test('types that no client needs are not asked for', async () => {
     const before = upstream.asked().length;
-    const odd = ['ANY', 'AXFR', 'NULL', 'KEY', 'DNSKEY', 'DS', 'RRSIG', 'NAPTR', 'PTR', 'LOC', 'URI', 'TYPE65280', 'TYPE0'];
+    const odd = [
+      'ANY',
+      'AXFR',
+      'NULL',
+      'KEY',
+      'DNSKEY',
+      'DS',
+      'RRSIG',
+      'NAPTR',
+      'PTR',
+      'LOC',
+      'URI',
+      'TYPE65280',
+      'TYPE0',
+    ];
     const { records } = await digs(odd.map((type) => `+time=1 ${shop('plain')} ${type}`));
-    assert.deepEqual(records.map(({ verdict, reason, rcode }) => `${verdict} ${reason} ${rcode}`), odd.map(() => 'deny dns-type REFUSED'));
+    assert.deepEqual(
+      records.map(({ verdict, reason, rcode }) => `${verdict} ${reason} ${rcode}`),
+      odd.map(() => 'deny dns-type REFUSED'),
+    );
     assert.deepEqual(upstream.asked().slice(before), []);
   });
 
@@ -242,12 +325,22 @@ describe('the DNS filter', { skip }, () => {
     const made = await attemptInside(
       lab,
       policy,
-      messages.map(([, message]) => ({ protocol: 'udp', host: '198.18.0.1', port: 53, send: [message], patience: 400 })),
+      messages.map(([, message]) => ({
+        protocol: 'udp',
+        host: '198.18.0.1',
+        port: 53,
+        send: [message],
+        patience: 400,
+      })),
       { options: ['--resolver', upstream.addresses[0]!] },
     );
     for (const [index, [what, , rcode]] of messages.entries()) {
       assert.equal(replyHead(made[index]!.received)?.rcode, rcode, what);
-      assert.deepEqual(made[index]!.records.map(({ reason }) => reason), ['dns-malformed'], what);
+      assert.deepEqual(
+        made[index]!.records.map(({ reason }) => reason),
+        ['dns-malformed'],
+        what,
+      );
     }
     assert.deepEqual(upstream.asked().slice(before), []);
   });
@@ -261,7 +354,10 @@ describe('the DNS filter', { skip }, () => {
       `+dnssec +cdflag +adflag ${shop('alias')}`,
     ]);
     const asked = upstream.asked().slice(before);
-    assert.deepEqual(asked.map((one) => `${one.name} ${one.type}`), [`${shop('plain')} 1`, `${shop('plain')} 28`, `${shop('alias')} 1`]);
+    assert.deepEqual(
+      asked.map((one) => `${one.name} ${one.type}`),
+      [`${shop('plain')} 1`, `${shop('plain')} 28`, `${shop('alias')} 1`],
+    );
     for (const { message, name: written, type } of asked)
       assert.equal(message.slice(2), dnsQuestion({ labels: written.split('.'), type, edns: 1232 }).slice(2), written);
   });

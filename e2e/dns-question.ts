@@ -49,7 +49,9 @@ export function replyHead(message: string): ReplyHead | undefined {
 }
 
 /** The first question of a message, its name as it was written; undefined where there is none. `end`: behind it. */
-export function questionIn(message: string): { readonly name: string; readonly type: number; readonly end: number } | undefined {
+export function questionIn(
+  message: string,
+): { readonly name: string; readonly type: number; readonly end: number } | undefined {
   const labels: string[] = [];
   let at = 12;
   while (message.charCodeAt(at) > 0) {

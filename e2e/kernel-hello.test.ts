@@ -28,7 +28,14 @@ import {
   secondHellos,
   withoutCaptures,
 } from './captures.ts';
-import { Connection, helloRetryRequest, type KernelLab, kernelUnavailable, loadedPlan, openKernelLab } from './kernel-lab.ts';
+import {
+  Connection,
+  helloRetryRequest,
+  type KernelLab,
+  kernelUnavailable,
+  loadedPlan,
+  openKernelLab,
+} from './kernel-lab.ts';
 
 const skip = kernelUnavailable();
 const seed = Number(process.env.COFFERDAM_SEED ?? Date.now() % 2 ** 31);
@@ -95,7 +102,11 @@ describe('the ClientHello reader in the kernel', { skip }, () => {
   const connect = (): Connection => {
     port = (port + 1) % 40_000;
     const ends = { source: address('10.11.1.7'), destination: address('93.184.216.34') };
-    const connection = new Connection(lab, { ...ends, sourcePort: 1024 + port, destinationPort: 443 }, (port * 7919) >>> 0);
+    const connection = new Connection(
+      lab,
+      { ...ends, sourcePort: 1024 + port, destinationPort: 443 },
+      (port * 7919) >>> 0,
+    );
     assert.equal(connection.open().outcome, 'pass');
     return connection;
   };
@@ -171,10 +182,19 @@ describe('the ClientHello reader in the kernel', { skip }, () => {
     ['empty name', { sni: '' }],
     ['two names', { sni: ['a.example', 'b.example'] }],
     ['another type of name', { sni: 'a.example', sniType: 1 }],
-    ['same extension twice', { sni: 'a.example', extensions: [0, 0].map(() => ({ type: 4242, data: new Uint8Array(3) })) }],
+    [
+      'same extension twice',
+      { sni: 'a.example', extensions: [0, 0].map(() => ({ type: 4242, data: new Uint8Array(3) })) },
+    ],
     ['second server_name', { sni: 'a.example', extensions: [{ type: 0, data: Uint8Array.of(0, 4, 0, 0, 1, 97) }] }],
-    ['32 other extensions', { sni: 'a.example', extensions: [...Array(31).keys()].map((i) => ({ type: 1000 + i, data: new Uint8Array(0) })) }],
-    ['33 other extensions', { sni: 'a.example', extensions: [...Array(33).keys()].map((i) => ({ type: 1000 + i, data: new Uint8Array(1) })) }],
+    [
+      '32 other extensions',
+      { sni: 'a.example', extensions: [...Array(31).keys()].map((i) => ({ type: 1000 + i, data: new Uint8Array(0) })) },
+    ],
+    [
+      '33 other extensions',
+      { sni: 'a.example', extensions: [...Array(33).keys()].map((i) => ({ type: 1000 + i, data: new Uint8Array(1) })) },
+    ],
     ['session of 33', { sni: 'a.example', sessionId: new Uint8Array(33) }],
     ['no suites', { sni: 'a.example', cipherSuites: [] }],
     ['version 2.0', { sni: 'a.example', legacyVersion: 0x0200 }],
@@ -229,13 +249,28 @@ describe('the ClientHello reader in the kernel', { skip }, () => {
       const message = clientHelloMessage({ sni: 'a.example', keyShareSize: 3000 });
       assert.equal(agree(handshakeRecords(message, { recordSizes: [1] }), [1400], 'one byte a record').state, 'hello');
       const longer = clientHelloMessage({ sni: 'a.example', keyShareSize: 4000 });
-      assert.equal(agree(handshakeRecords(longer, { recordSizes: [1] }), [1400], 'too many records').state, 'unreadable');
+      assert.equal(
+        agree(handshakeRecords(longer, { recordSizes: [1] }), [1400], 'too many records').state,
+        'unreadable',
+      );
     }));
 
   test('first bytes that are not TLS', () =>
     lab.inside(() => {
-      for (const first of ['SSH-2.0', 'GET / ', '\x80\x2e\x01', '\x16\x02\x00\x00\x00', '\x17\x03\x03', '\x15\x03\x01', '\0'])
-        agree(Uint8Array.from(first, (c) => c.charCodeAt(0)), [1400], JSON.stringify(first));
+      for (const first of [
+        'SSH-2.0',
+        'GET / ',
+        '\x80\x2e\x01',
+        '\x16\x02\x00\x00\x00',
+        '\x17\x03\x03',
+        '\x15\x03\x01',
+        '\0',
+      ])
+        agree(
+          Uint8Array.from(first, (c) => c.charCodeAt(0)),
+          [1400],
+          JSON.stringify(first),
+        );
     }));
 
   test(`${mutations} mutated hellos`, (context) =>
@@ -250,7 +285,9 @@ describe('the ClientHello reader in the kernel', { skip }, () => {
       const counts: Record<string, number> = {};
       for (let i = 0; i < mutations; i++) {
         const [, options] = built[below(38)]!;
-        let bytes = Uint8Array.from(clientHelloStream({ ...options, ...(below(3) === 0 ? { recordSizes: [1 + below(90)] } : {}) }));
+        let bytes = Uint8Array.from(
+          clientHelloStream({ ...options, ...(below(3) === 0 ? { recordSizes: [1 + below(90)] } : {}) }),
+        );
         for (let change = below(3); change >= 0; change--) {
           const at = below(bytes.length);
           const kind = below(5);
@@ -303,7 +340,8 @@ describe('the ClientHello reader in the kernel', { skip }, () => {
       }
       context.diagnostic(`${compared} hellos`);
       assert.equal(compared, 92);
-    }));
+    }),
+  );
 
   test('both fuzz corpora', { skip: skip || withoutCaptures }, (context) =>
     lab.inside(() => {
@@ -321,7 +359,8 @@ describe('the ClientHello reader in the kernel', { skip }, () => {
         }
       }
       context.diagnostic(`${inputs} inputs, closed by default: ${JSON.stringify([...allowed])}`);
-    }));
+    }),
+  );
 
   test('raw hellos', { skip: skip || withoutCaptures }, () =>
     lab.inside(() => {
@@ -330,5 +369,6 @@ describe('the ClientHello reader in the kernel', { skip }, () => {
         kernelRead(cutStream(captureFile('raw_hellos/rustls_bug2227-clienthello.bin'), [1400])).state,
         'unreadable',
       );
-    }));
+    }),
+  );
 });

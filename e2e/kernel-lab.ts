@@ -128,8 +128,7 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
     indexOf,
     ifindexes,
     fromAgent: (frame, on = 'eth1') => run(kernel.programs.fromAgent, frame, indexOf(on), 0),
-    toAgent: (frame, on = 'eth1', local = false) =>
-      run(kernel.programs.toAgent, frame, indexOf(on), local ? 0 : 1),
+    toAgent: (frame, on = 'eth1', local = false) => run(kernel.programs.toAgent, frame, indexOf(on), local ? 0 : 1),
     flow(ends, protocol, on = 'eth1') {
       const value = Buffer.alloc(layout.flow.size);
       return flows.get(keyOf(ends, protocol, on), value) ? decodeFlow(value, ends.source.family) : undefined;
@@ -196,7 +195,7 @@ const digest = (text: string): string => createHash('sha256').update(text, 'utf8
 let revision = 0;
 /** Each plan has a revision of its own, so that flows of one are judged again by the next. */
 export const loadedPlan = (policy: PolicySet, context: EvaluationContext, at = Date.now()): LoadedPlan =>
-  loadPlan(compile(policy, { ...context, at, revision: (revision = (revision + 1) % 65_536), digest }).plan);
+  loadPlan(compile(policy, { ...context, at, revision: ++revision, digest }).plan);
 
 /** One TCP connection of an agent, spoken by hand: sequence numbers are kept, and anything can be said out of turn. */
 export class Connection {

@@ -94,12 +94,18 @@ describe('over real interfaces', { skip }, () => {
 
   const inside = (namespace: NetworkNamespace, ...commands: readonly string[]): void => {
     for (const command of commands)
-      execFileSync('nsenter', [`--net=${namespace.path}`, ...command.split(' ')], { stdio: ['ignore', 'ignore', 'inherit'] });
+      execFileSync('nsenter', [`--net=${namespace.path}`, ...command.split(' ')], {
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
   };
   const macOf = (namespace: NetworkNamespace, name: string): string =>
-    execFileSync('nsenter', [`--net=${namespace.path}`, 'ip', '-o', 'link', 'show', name]).toString().match(/link\/ether (\S+)/)![1]!;
+    execFileSync('nsenter', [`--net=${namespace.path}`, 'ip', '-o', 'link', 'show', name])
+      .toString()
+      .match(/link\/ether (\S+)/)![1]!;
   const node = (namespace: NetworkNamespace, script: string, ...words: readonly string[]): ChildProcess =>
-    spawn('nsenter', [`--net=${namespace.path}`, process.execPath, '-e', script, ...words], { stdio: ['pipe', 'pipe', 'inherit'] });
+    spawn('nsenter', [`--net=${namespace.path}`, process.execPath, '-e', script, ...words], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
   const saidBy = async (child: ChildProcess, input: Uint8Array = new Uint8Array(0)): Promise<string> => {
     let text = '';
     child.stdout!.on('data', (data: Buffer) => {
@@ -114,7 +120,8 @@ describe('over real interfaces', { skip }, () => {
     const values = Buffer.alloc(size * 1024);
     kernel.object.map('counts').get(Buffer.alloc(4), values);
     let sum = 0n;
-    for (let i = 0; i < values.length; i += size) sum += values.readBigUInt64LE(i + at + 8 * reasonEntry(reason).number);
+    for (let i = 0; i < values.length; i += size)
+      sum += values.readBigUInt64LE(i + at + 8 * reasonEntry(reason).number);
     return sum;
   };
   const flowFrom = (port: number): KernelFlow | undefined =>
@@ -127,17 +134,38 @@ describe('over real interfaces', { skip }, () => {
 
   before(async () => {
     [agent, gateway, server] = [createNetworkNamespace(), createNetworkNamespace(), createNetworkNamespace()];
-    inside(gateway, 'ip link set lo up', 'ip link add agent0 type veth peer name eth0', 'ip link add up0 type veth peer name eth1');
+    inside(
+      gateway,
+      'ip link set lo up',
+      'ip link add agent0 type veth peer name eth0',
+      'ip link add up0 type veth peer name eth1',
+    );
     inside(gateway, `ip link set eth0 netns ${agent.path}`, `ip link set eth1 netns ${server.path}`);
-    inside(gateway, 'ip addr add 10.11.1.1/24 dev agent0', 'ip addr add 10.9.0.1/24 dev up0', 'ip link set agent0 up', 'ip link set up0 up');
+    inside(
+      gateway,
+      'ip addr add 10.11.1.1/24 dev agent0',
+      'ip addr add 10.9.0.1/24 dev up0',
+      'ip link set agent0 up',
+      'ip link set up0 up',
+    );
     inside(gateway, 'ip route add 93.184.216.34 via 10.9.0.2');
-    inside(agent, 'ip link set lo up', 'ip addr add 10.11.1.7/24 dev eth0', 'ip link set eth0 up', 'ip route add default via 10.11.1.1');
+    inside(
+      agent,
+      'ip link set lo up',
+      'ip addr add 10.11.1.7/24 dev eth0',
+      'ip link set eth0 up',
+      'ip route add default via 10.11.1.1',
+    );
     inside(server, 'ip link set lo up', 'ip addr add 10.9.0.2/24 dev eth1', 'ip addr add 93.184.216.34/32 dev lo');
     inside(server, 'ip link set eth1 up', 'ip route add default via 10.9.0.1');
     gateway.run(() => writeFileSync('/proc/sys/net/ipv4/ip_forward', '1'));
     kernel = openKernel(objectFile, (event) => events.push(event));
     const ifindex = gateway.run(() => kernel.attach('agent0'));
-    const policy = policyOf([permit({ tls: 'required', ports: ['8443'] }), permit({ ports: ['9000'] }), permit({ protocol: 'udp' })]);
+    const policy = policyOf([
+      permit({ tls: 'required', ports: ['8443'] }),
+      permit({ ports: ['9000'] }),
+      permit({ protocol: 'udp' }),
+    ]);
     kernel.apply(loadedPlan(policy, contextOf(policy)), { ifindexes: () => [ifindex], pools: [] });
     const nft = openNftables(gateway);
     nft.run(
@@ -185,7 +213,8 @@ describe('over real interfaces', { skip }, () => {
       const flow = lastFlow();
       assert.equal(flow.tls.state, 'known');
       // The sender's kernel did not cut it: what is larger than a test run takes came in fewer packets than segments.
-      if (length > 8000) assert.ok(flow.toDestination.packets < BigInt(length) / 1400n + 4n, `${flow.toDestination.packets} packets`);
+      if (length > 8000)
+        assert.ok(flow.toDestination.packets < BigInt(length) / 1400n + 4n, `${flow.toDestination.packets} packets`);
       kernel.poll();
       assert.equal(events.findLast(({ flow: { tls } }) => tls.state === 'known')?.name, 'api.example.com');
     });

@@ -91,7 +91,11 @@ function serve(script: Script): void {
     const reply: ScriptedReply = script[`${question.name.toLowerCase()} ${question.type}`] ?? { rcode: 3 };
     if (reply.silent) return [];
     const shortened = reply.onlyTcp === true && transport === 'udp';
-    const written = (id: string, answers: readonly ScriptedRecord[], authorities: readonly ScriptedRecord[] = []): string =>
+    const written = (
+      id: string,
+      answers: readonly ScriptedRecord[],
+      authorities: readonly ScriptedRecord[] = [],
+    ): string =>
       id +
       octets(0x8180 | (shortened ? 0x200 : 0) | (reply.rcode ?? 0), 2) +
       [1, answers.length, authorities.length, 0].map((count) => octets(count, 2)).join('') +
@@ -105,7 +109,8 @@ function serve(script: Script): void {
   for (const address of places) {
     const udp = createSocket(address.includes(':') ? 'udp6' : 'udp4');
     udp.on('message', (message, from) => {
-      for (const reply of replies(message.toString('latin1'), 'udp')) udp.send(Buffer.from(reply, 'latin1'), from.port, from.address);
+      for (const reply of replies(message.toString('latin1'), 'udp'))
+        udp.send(Buffer.from(reply, 'latin1'), from.port, from.address);
     });
     udp.bind(53, address);
     const tcp = createServer((socket) => {
@@ -115,7 +120,8 @@ function serve(script: Script): void {
         text += data.toString('latin1');
         const length = text.length < 2 ? Number.POSITIVE_INFINITY : text.charCodeAt(0) * 256 + text.charCodeAt(1);
         if (text.length < length + 2) return;
-        for (const reply of replies(text.slice(2, length + 2), 'tcp')) socket.write(Buffer.from(framed(reply), 'latin1'));
+        for (const reply of replies(text.slice(2, length + 2), 'tcp'))
+          socket.write(Buffer.from(framed(reply), 'latin1'));
         text = text.slice(length + 2);
       });
     });

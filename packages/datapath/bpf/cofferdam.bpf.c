@@ -560,7 +560,7 @@ int to_agent(struct __sk_buff *skb)
 		s->fragment.ifindex = skb->ifindex;
 		s->fragment.id = p->fragment;
 		s->fragment.family = p->key.family;
-		s->fragment.protocol = p->key.protocol;
+		s->fragment.protocol = p->key.protocol == IPPROTO_ICMPV6 ? IPPROTO_ICMP : p->key.protocol;
 		s->fragment.pad = 0;
 		s->fragment.source = p->sender;
 		s->fragment.destination = p->key.destination;
@@ -571,6 +571,8 @@ int to_agent(struct __sk_buff *skb)
 			return bpf_skb_store_bytes(skb, 0, end->mac, 6, 0) ? TC_ACT_SHOT : TC_ACT_OK;
 		}
 		bpf_map_delete_elem(&fragments, &s->fragment);
+		if (p->kind != PACKET_FLOW)
+			return drop(REASON_FRAGMENT);
 	}
 
 	if (p->kind == PACKET_ICMP_ERROR)

@@ -174,7 +174,8 @@ static long walk_word(__u32 turn, struct walk *w)
 	if (packet_word(w, rules, index) || name_word(w, rules, index))
 		return 1;
 	__u64 permit = rules->permit, base = x->base, sure = x->sure, url = x->url;
-	__u64 waits_name = rules->web & ~permit & ~sure & x->name_waits;
+	/* Where the host of a URL matches, a deny waits for the request, whatever the claimed name. */
+	__u64 waits_name = rules->web & ~permit & ~(sure | url) & x->name_waits;
 	__u64 asks = (rules->tls_required | rules->tls_absent) & x->tcp;
 	__u64 tls_no = (rules->tls_absent & x->tls_known) | (rules->tls_required & x->tls_absent) |
 		(asks & permit & x->tls_broken);

@@ -1,10 +1,13 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { parsePrefix, prefixesOverlap } from '@cofferdam/net';
 import {
   acceptInForeignChains,
   guardRuleset,
   guardTable,
   hostRuleset,
+  rememberAdvertised,
+  rememberedAdvertised,
+  removeTable,
   removeTagged,
   runsIn,
   tableOf,
@@ -37,6 +40,8 @@ export const linkName = (run: string): string => `${linkPrefix}${run}`;
 
 const readSetting = (host: NetworkNamespace, name: string): string =>
   host.run(() => readFileSync(`/proc/sys/net/${name}`, 'ascii').trim());
+const existsSetting = (host: NetworkNamespace, name: string): boolean =>
+  host.run(() => existsSync(`/proc/sys/net/${name}`));
 
 interface Route {
   readonly dst?: string;
@@ -68,18 +73,23 @@ const freeUplink = (host: NetworkNamespace, run: string): Uplink => {
   throw new Error('no free addresses for the link to the host in 198.19.0.0/16');
 };
 
-/** Interfaces that take router advertisements only while they do not forward: told to take them all the same. */
-const keepRouterAdvertisements = (host: NetworkNamespace): void => {
-  const names = (ipList(host, ['link', 'show']) as { ifname: string }[]).map(({ ifname }) => ifname);
+/** Interfaces that take router advertisements only while they do not forward: they have to be told to take them all the same. */
+const advertised = (host: NetworkNamespace): readonly string[] =>
+  (ipList(host, ['link', 'show']) as { ifname: string }[])
+    .map(({ ifname }) => ifname)
+    .filter((name) => readSetting(host, `ipv6/conf/${name}/accept_ra`) === '1');
+
+/** `from` to `to` on those of the interfaces that still are so: another hand may have changed them. */
+const setAdvertisements = (host: NetworkNamespace, names: readonly string[], from: number, to: number): void => {
   for (const name of names) {
     const setting = `ipv6/conf/${name}/accept_ra`;
-    if (readSetting(host, setting) === '1') setKernel(host, { [setting]: 2 });
+    if (existsSetting(host, setting) && readSetting(host, setting) === String(from)) setKernel(host, { [setting]: to });
   }
 };
 
 /**
  * Turns forwarding on where it is off, behind a table that forwards nothing but what runs send. That table is also the memory
- * of what has to be undone: its two comments say which family was off.
+ * of what has to be undone: chains say which family was off, a set holds the interfaces whose settings were changed with it.
  */
 const forward = (host: NetworkNamespace, nft: Nftables): void => {
   const off4 = readSetting(host, 'ipv4/ip_forward') === '0';
@@ -87,8 +97,12 @@ const forward = (host: NetworkNamespace, nft: Nftables): void => {
   if (!off4 && !off6) return;
   nft.run(guardRuleset(`${linkPrefix}*`));
   if (off4) nft.run(`add chain inet ${guardTable} was_off_ipv4`);
-  if (off6) nft.run(`add chain inet ${guardTable} was_off_ipv6`);
-  if (off6) keepRouterAdvertisements(host);
+  if (off6) {
+    nft.run(`add chain inet ${guardTable} was_off_ipv6`);
+    const names = advertised(host);
+    nft.apply(rememberAdvertised(names));
+    setAdvertisements(host, names, 1, 2);
+  }
   setKernel(host, {
     ...(off4 ? { 'ipv4/ip_forward': 1 } : {}),
     ...(off6 ? { 'ipv6/conf/all/forwarding': 1 } : {}),
@@ -96,21 +110,22 @@ const forward = (host: NetworkNamespace, nft: Nftables): void => {
 };
 
 const restoreForwarding = (host: NetworkNamespace, nft: Nftables): void => {
-  const ruleset = JSON.stringify(nft.list('list ruleset'));
+  const listing = nft.list('list ruleset');
+  const ruleset = JSON.stringify(listing);
   if (!ruleset.includes(`"${guardTable}"`)) return;
   setKernel(host, {
     ...(ruleset.includes('"was_off_ipv4"') ? { 'ipv4/ip_forward': 0 } : {}),
     ...(ruleset.includes('"was_off_ipv6"') ? { 'ipv6/conf/all/forwarding': 0 } : {}),
   });
+  setAdvertisements(host, rememberedAdvertised(listing), 2, 1);
   nft.run(`delete table inet ${guardTable}`);
 };
 
 /** Takes away what a run left in the host: table, tagged rules, and after the last run the forwarding it needed. */
 const clean = (host: NetworkNamespace, nft: Nftables, run: string): void => {
   const listing = nft.list('list ruleset');
-  const commands = [...removeTagged(listing, run)];
-  if (JSON.stringify(listing).includes(`"${tableOf(run)}"`)) commands.push(`delete table inet ${tableOf(run)}`);
-  if (commands.length > 0) nft.run(commands.join('\n'));
+  const hasTable = JSON.stringify(listing).includes(`"${tableOf(run)}"`);
+  nft.apply([...removeTagged(listing, run), ...(hasTable ? [removeTable(run)] : [])]);
   if (runsIn(nft.list('list ruleset')).length === 0) restoreForwarding(host, nft);
 };
 
@@ -139,8 +154,7 @@ export const linkToHost = ({ host, nft, gateway, run, isAlive }: HostLinkOptions
   };
   try {
     nft.run(hostRuleset({ run, link, gateway4: addresses.gateway4, gateway6: addresses.gateway6 }));
-    const foreign = acceptInForeignChains(nft.list('list chains'), run, link);
-    if (foreign.length > 0) nft.run(foreign.join('\n'));
+    nft.apply(acceptInForeignChains(nft.list('list chains'), run, link));
     forward(host, nft);
     ip(host, [
       `link add ${link} type veth peer name ${t.uplinkInterface} netns ${gateway.path}`,

@@ -1,6 +1,7 @@
 /**
  * What a run adds to its host's netfilter, as text for nft: one table of its own, named after the run, and an accept at the
- * head of other tables' forward chains, tagged with the run so that it can be found and taken away. Pure text and JSON.
+ * head of other tables' forward chains, tagged with the run so that it can be found and taken away. Pure text and JSON: what names
+ * others' tables is JSON, since their names may be words of nft's own language.
  */
 
 export const tablePrefix = 'cofferdam_';
@@ -52,6 +53,23 @@ table inet ${guardTable} {
 }
 `;
 
+const advertisedSet = 'accept_ra_was_1';
+
+/** Commands that write down in the guard table which interfaces have to take router advertisements again as they did. */
+export const rememberAdvertised = (interfaces: readonly string[]): readonly object[] => {
+  const set = { family: 'inet', table: guardTable, name: advertisedSet };
+  return [
+    { add: { set: { ...set, type: 'ifname' } } },
+    ...(interfaces.length === 0 ? [] : [{ add: { element: { ...set, elem: interfaces } } }]),
+  ];
+};
+
+/** What was written down. `listing`: the JSON of `list ruleset`. */
+export const rememberedAdvertised = (listing: unknown): readonly string[] =>
+  listed<{ table: string; name: string; elem?: readonly string[] }>(listing, 'set')
+    .filter(({ table, name }) => table === guardTable && name === advertisedSet)
+    .flatMap(({ elem }) => elem ?? []);
+
 interface ListedChain {
   readonly family: string;
   readonly table: string;
@@ -73,26 +91,32 @@ const listed = <T>(listing: unknown, kind: string): T[] => {
   });
 };
 
+const match = (op: string, left: object, right: unknown): object => ({ match: { op, left, right } });
+
 /**
  * Commands that insert our accept into every forward chain of other tables: another table's verdict to drop would stand,
  * whatever ours says. `listing`: the JSON of `list chains`.
  */
-export const acceptInForeignChains = (listing: unknown, run: string, link: string): readonly string[] =>
+export const acceptInForeignChains = (listing: unknown, run: string, link: string): readonly object[] =>
   listed<ListedChain>(listing, 'chain')
     .filter(({ hook, table }) => hook === 'forward' && !table.startsWith(tablePrefix))
     .filter(({ family }) => family === 'ip' || family === 'ip6' || family === 'inet')
     .flatMap(({ family, table, name }) =>
-      ['iifname', 'oifname'].map(
-        (side) =>
-          `insert rule ${family} "${table}" "${name}" ${side} "${link}" ${side === 'oifname' ? 'ct state established,related ' : ''}accept comment "${tagOf(run)}"`,
-      ),
+      ['iifname', 'oifname'].map((side) => {
+        const replies = side === 'oifname' ? [match('in', { ct: { key: 'state' } }, ['established', 'related'])] : [];
+        const expr = [match('==', { meta: { key: side } }, link), ...replies, { accept: null }];
+        return { insert: { rule: { family, table, chain: name, comment: tagOf(run), expr } } };
+      }),
     );
 
 /** Commands that take away every rule tagged with the run. `listing`: the JSON of `list ruleset`. */
-export const removeTagged = (listing: unknown, run: string): readonly string[] =>
+export const removeTagged = (listing: unknown, run: string): readonly object[] =>
   listed<ListedRule>(listing, 'rule')
     .filter(({ comment }) => comment === tagOf(run))
-    .map(({ family, table, chain, handle }) => `delete rule ${family} "${table}" "${chain}" handle ${handle}`);
+    .map(({ family, table, chain, handle }) => ({ delete: { rule: { family, table, chain, handle } } }));
+
+/** Takes away the run's own table. */
+export const removeTable = (run: string): object => ({ delete: { table: { family: 'inet', name: tableOf(run) } } });
 
 /** Runs that have left something in the host's netfilter: by their tables and by their tags. `listing`: the JSON of `list ruleset`. */
 export const runsIn = (listing: unknown): readonly string[] => {

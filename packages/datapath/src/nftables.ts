@@ -22,6 +22,8 @@ export class NftError extends Error {}
 export interface Nftables {
   /** Runs commands as one transaction and returns what they print. Throws {@link NftError} with nft's own words. */
   run(commands: string): string;
+  /** The same for commands in the schema of libnftables-json(5): names of others' tables and chains need no quoting there. */
+  apply(commands: readonly object[]): void;
   /** Runs a listing command and parses its JSON. */
   list(command: string): unknown;
   close(): void;
@@ -37,16 +39,20 @@ export const openNftables = (namespace: NetworkNamespace): Nftables => {
       if (runBuffer(context, commands) !== 0) throw new NftError(String(errorText(context)).trim());
       return String(outputText(context));
     });
+  const runJson = (command: string): string => {
+    outputFlags(context, NFT_CTX_OUTPUT_JSON);
+    try {
+      return run(command);
+    } finally {
+      outputFlags(context, 0);
+    }
+  };
   return {
     run,
-    list(command) {
-      outputFlags(context, NFT_CTX_OUTPUT_JSON);
-      try {
-        return JSON.parse(run(command));
-      } finally {
-        outputFlags(context, 0);
-      }
+    apply(commands) {
+      if (commands.length > 0) runJson(JSON.stringify({ nftables: commands }));
     },
+    list: (command) => JSON.parse(runJson(command)),
     close: () => contextFree(context),
   };
 };

@@ -71,7 +71,8 @@ test('every structure has its size and offsets in the compiled program', { skip 
 /** Names of the header that are numbers, and members of its enumerations. */
 const constants = (): ReadonlyMap<string, number> => {
   const found = new Map<string, number>();
-  for (const [, name, value] of header.matchAll(/^#define (\w+) (0x[0-9a-f]+|\d+)(?:\s|$)/gm)) found.set(name!, Number(value));
+  for (const [, name, value] of header.matchAll(/^#define (\w+) (0x[0-9a-f]+|\d+)(?:\s|$)/gm))
+    found.set(name!, Number(value));
   for (const [, body] of header.matchAll(/^enum \w+ \{\n([^}]*)\}/gm))
     for (const [, name, value] of body!.matchAll(/^\s*(\w+) = (\d+)/gm)) found.set(name!, Number(value));
   return found;
@@ -105,7 +106,14 @@ test('constants are those of the header', () => {
   same('ROW_EMPTY', row.empty);
   same('ROW_NO_NAME', row.noName);
   same('ROW_UNKNOWN_NAME', row.unknownName);
-  const states = { none: 'NONE', pending: 'PENDING', binding: 'BINDING', permitted: 'PERMITTED', denied: 'DENIED', proxied: 'PROXIED' };
+  const states = {
+    none: 'NONE',
+    pending: 'PENDING',
+    binding: 'BINDING',
+    permitted: 'PERMITTED',
+    denied: 'DENIED',
+    proxied: 'PROXIED',
+  };
   for (const [name, value] of Object.entries(flowState)) same(`FLOW_${states[name as keyof typeof states]}`, value);
   const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase();
   for (const [name, value] of Object.entries(flowFlag)) same(`FLOW_${snake(name)}`, value);

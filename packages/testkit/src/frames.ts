@@ -14,15 +14,15 @@ const u32 = (value: number): Uint8Array => concat(u16(value >>> 16), u16(value &
 /** RFC 1071. */
 const checksum = (...parts: readonly Uint8Array[]): number => {
   let sum = 0;
-  for (const part of parts)
-    for (let i = 0; i < part.length; i += 2) sum += part[i]! * 256 + (part[i + 1] ?? 0);
+  for (const part of parts) for (let i = 0; i < part.length; i += 2) sum += part[i]! * 256 + (part[i + 1] ?? 0);
   while (sum > 0xffff) sum = (sum & 0xffff) + Math.floor(sum / 65_536);
   return ~sum & 0xffff;
 };
 
 export const protocolNumbers = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 
-export const macBytes = (text: string): Uint8Array => Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
+export const macBytes = (text: string): Uint8Array =>
+  Uint8Array.from(text.split(':'), (part) => Number.parseInt(part, 16));
 
 export interface EthernetWords {
   readonly source?: string;
@@ -58,7 +58,13 @@ export interface IpWords extends EthernetWords {
   readonly fragment?: number;
 }
 
-const ipv4 = (source: Address, destination: Address, protocol: number, payload: Uint8Array, words: IpWords): Uint8Array => {
+const ipv4 = (
+  source: Address,
+  destination: Address,
+  protocol: number,
+  payload: Uint8Array,
+  words: IpWords,
+): Uint8Array => {
   const options = words.options ?? new Uint8Array(0);
   const headerLength = 20 + options.length;
   const header = (sum: number): Uint8Array =>
@@ -78,7 +84,13 @@ const ipv4 = (source: Address, destination: Address, protocol: number, payload: 
   return concat(header(checksum(header(0))), payload);
 };
 
-const ipv6 = (source: Address, destination: Address, protocol: number, payload: Uint8Array, words: IpWords): Uint8Array =>
+const ipv6 = (
+  source: Address,
+  destination: Address,
+  protocol: number,
+  payload: Uint8Array,
+  words: IpWords,
+): Uint8Array =>
   concat(
     u32(((words.version ?? 6) << 28) >>> 0),
     u16(words.length ?? payload.length),
@@ -202,9 +214,7 @@ export const icmpMessage = (source: Address, destination: Address, words: IcmpWo
     concat(u8(words.type), u8(words.code ?? 0), u16(sum), words.rest ?? new Uint8Array(4), payload);
   const bare = message(0);
   const pseudo =
-    source.family === 4
-      ? new Uint8Array(0)
-      : pseudoHeader(source, destination, protocolNumbers.icmp6, bare.length);
+    source.family === 4 ? new Uint8Array(0) : pseudoHeader(source, destination, protocolNumbers.icmp6, bare.length);
   return message(checksum(pseudo, bare));
 };
 
@@ -226,7 +236,11 @@ export const echoFrame = (
   identifier: number,
   words: IpWords = {},
 ): Uint8Array =>
-  icmpFrame(source, destination, { ...words, type: echoTypes[source.family][kind], rest: concat(u16(identifier), u16(1)) });
+  icmpFrame(source, destination, {
+    ...words,
+    type: echoTypes[source.family][kind],
+    rest: concat(u16(identifier), u16(1)),
+  });
 
 /** An IPv6 extension header of the usual form: next header, length in units of 8 bytes beyond the first, filler. */
 export const extensionHeader = (next: number, data = new Uint8Array(6)): Uint8Array =>

@@ -83,4 +83,5 @@ export {
   type ResponseHeadState,
 } from './http-response.ts';
 export type { RequestTarget } from './http-target.ts';
+export { longestLaxLine, mayBeRequest } from './lax-request.ts';
 export { looksLikeHttp, recognisedMethods } from './plain-http.ts';

@@ -1,6 +1,6 @@
 /**
  * The request methods by which plain HTTP is recognised at the start of a stream, in upper case. The kernel program has
- * the same table; a stream that begins with any other word is not recognised, which never permits anything.
+ * the same table. What lax servers take for a request beside is `mayBeRequest`.
  */
 export const recognisedMethods = [
   'GET',

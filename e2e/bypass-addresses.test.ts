@@ -1,304 +1,281 @@
-/** Attacks by addresses: names that are made to point inward, and IPv4 addresses that hide in IPv6 ones. */
+/**
+ * What even a policy that permits anything anywhere does not open: the gateway's own ports, the host, other runs, false sources, and
+ * errors that go where their flow does not.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { addressesEqual, parseAddress } from '@cofferdam/net';
-import { clientHelloStream } from '@cofferdam/testkit';
-import { type Lab, startLab } from '@cofferdam/testkit/lab';
-import { agentPolicy } from './agent-policy.ts';
-import {
-  arrivedSince,
-  assertDenied,
-  attacksUnavailable,
-  attemptInside,
-  attemptOutside,
-  brief,
-  contained,
-  denials,
-  ordinaryUser,
-} from './attempts.ts';
-import { startContained } from './contained.ts';
+import { type Capture, type Lab, startLab } from '@cofferdam/testkit/lab';
+import { type Attacker, type ContainedAttacker, containedAttacker, freeAttacker } from './attacker.ts';
+import { containedUnavailable } from './contained.ts';
+import { agentHost, attackerHost, echoHost, families, gatewayHost, reasonsOf, scapy, wide } from './packet-site.ts';
 
-const skip = attacksUnavailable(['curl', 'tcpdump']);
-
-const hello = (sni: string): string => Buffer.from(clientHelloStream({ sni })).toString('latin1');
-const request = (host: string): string => `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
-
-describe('addresses that are not what they seem', { skip }, () => {
+describe('addresses', { skip: containedUnavailable(), timeout: 150_000 }, () => {
   let lab: Lab;
+  let free: Attacker;
+  let server: Attacker;
+  let capture: Capture;
+
   before(async () => {
-    lab = await startLab();
+    lab = await startLab({ daemons: ['resolver', 'resolver2'] });
+    free = await freeAttacker(lab, 'host');
+    server = await freeAttacker(lab, 'internet');
+    capture = await lab.capture();
   });
   after(() => lab?.stop());
 
-  describe('rebinding: a permitted name that points inward', () => {
-    const inward: Readonly<Record<string, readonly string[]>> = {
-      'rebind.attacker.example': ['10.20.0.10', 'fd20::10'],
-      'metadata.attacker.example': ['169.254.169.254', 'fd00:ec2::254'],
-      'platform.attacker.example': ['168.63.129.16'],
-      'loopback.attacker.example': ['127.0.0.1', '::1'],
-      'unspecified.attacker.example': ['0.0.0.0', '::'],
-      'multicast.attacker.example': ['224.0.0.251', 'ff02::fb'],
-      'mapped.attacker.example': ['::ffff:10.20.0.10'],
-      'mapped-metadata.attacker.example': ['::ffff:169.254.169.254'],
-      'nat64.attacker.example': ['64:ff9b::a14:a'],
-      'nat64-local.attacker.example': ['64:ff9b:1::a9fe:a9fe'],
-      'six-to-four.attacker.example': ['2002:a14:a::1'],
-      'teredo.attacker.example': ['2001:0:4136:e378:8000:63bf:5601:5601'],
-      'compatible.attacker.example': ['::169.254.169.254'],
-      'gateway.attacker.example': ['198.18.0.1', 'fdc0:ffe7:da11::1'],
-      'pool.attacker.example': ['198.18.1.0', 'fdc0:ffe7:da11:198::100'],
-      'host.attacker.example': ['192.168.50.2'],
-    };
-    const rules = 'web: [named], protocol: tcp, ports: [80, 443, 3306, 5000]';
-    const named = { named: ['*.attacker.example'] };
-    const policy = agentPolicy({ web: named, rules: [rules] });
+  /** Packets on the wire behind the host that carry a text: a few words of it, since a capture keeps only the beginning. */
+  const onWire = async (filter: string): Promise<readonly string[]> => capture.packets(filter);
 
+  describe('under a policy that permits anything anywhere', () => {
+    let agent: ContainedAttacker;
+    let raw: Attacker;
     before(async () => {
-      for (const [name, addresses] of Object.entries(inward)) await lab.setRecord(name, addresses);
+      agent = await containedAttacker(lab, { policy: wide, options: ['--quiet'], user: 61_234 });
+      raw = await agent.rawAttacker();
+      await raw.run(scapy);
     });
+    after(() => agent?.stop());
 
-    test('uncontained, it reaches the inside', async () => {
-      const since = await lab.mark();
-      await attemptOutside(
-        lab,
-        { protocol: 'tcp', host: 'rebind.attacker.example', port: 5000, patience: 300 },
-        { protocol: 'tcp', host: 'metadata.attacker.example', port: 80, send: [request('metadata')], patience: 300 },
-      );
-      assert.deepEqual(brief(await arrivedSince(lab, since, ['connection'])), [
-        'spoke-database:5000 connection',
-        'metadata:80 connection',
-      ]);
-    });
-
-    test('contained, no such answer is used, while a public one is', async () => {
-      const since = await lab.mark();
-      const names = ['harmless.attacker.example', ...Object.keys(inward)];
-      const tries = names.flatMap((host) =>
-        ([4, 6] as const).map(
-          (family) => ({ protocol: 'tcp', host, family, port: 80, send: [request(host)], patience: 500 }) as const,
-        ),
-      );
-      const { stdout, records } = await contained(lab, policy, [
-        'sh',
-        '-c',
-        names.map((name) => `getent ahosts ${name} >/dev/null && echo ${name}`).join('\n'),
-      ]);
-      assert.equal(stdout, 'harmless.attacker.example\n', 'only this name has an address');
-      for (const [name, addresses] of Object.entries(inward)) {
-        const asked = records.filter((record) => record.kind === 'dns' && record.name === name);
-        assert.ok(
-          asked.some(({ reason }) => reason === 'dns-address-denied'),
-          `${name} ${addresses}: ${denials(asked)}`,
+    const scan = `
+def scan(to, ports):
+    """Ports that take a connection, and those that say nothing."""
+    opened, silent = [], []
+    for at in range(0, len(ports), 256):
+        waiting = {}
+        poll = select.poll()
+        for port in ports[at:at + 256]:
+            s = socket.socket(family_of(to), socket.SOCK_STREAM)
+            s.setblocking(False)
+            try: s.connect((to, port))
+            except BlockingIOError: pass
+            except OSError: continue
+            waiting[s.fileno()] = (port, s)
+            poll.register(s, select.POLLOUT)
+        end = time.monotonic() + 2
+        while waiting and time.monotonic() < end:
+            for fd, _ in poll.poll(200):
+                port, s = waiting.pop(fd)
+                poll.unregister(fd)
+                if s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0: opened.append(port)
+                s.close()
+        silent += [port for port, _ in waiting.values()]
+    return opened, silent
+result = scan(args['to'], list(range(*args['range'])) + args['more'])
+`;
+    for (const family of families) {
+      test(`every port of the gateway over IPv${family}: DNS answers, and nothing else`, async () => {
+        const ports = { range: family === 4 ? [1, 65_536] : [1, 4096], more: family === 4 ? [] : [15_001, 15_002] };
+        const [opened, silent] = await agent.run<[number[], number[]]>(
+          scan,
+          { to: gatewayHost[family], ...ports },
+          60_000,
         );
-        for (const record of asked) assert.deepEqual(record.kind === 'dns' && record.synthetic, [], name);
+        assert.deepEqual(opened, [53]);
+        assert.deepEqual(silent, [], 'each is refused at once');
+        const answering = await raw.run<number[]>(
+          `
+          probe = socket.socket(family_of(args['to']), socket.SOCK_DGRAM)
+          probe.settimeout(0.5)
+          found = set()
+          query = bytes.fromhex('abcd01000001000000000000') + b'\\x07example\\x03com\\0\\0\\x01\\0\\x01'
+          for port in list(range(1, 2048)) + [15001, 5353, 5355]:
+              try: probe.sendto(query, (args['to'], port))
+              except OSError: pass
+          while True:
+              try: found.add(probe.recvfrom(600)[1][1])
+              except socket.timeout: break
+              except OSError: pass
+          result = sorted(found)
+          `.replaceAll('\n          ', '\n'),
+          { to: gatewayHost[family] },
+        );
+        assert.deepEqual(answering, [53]);
+        const reasons = await reasonsOf(
+          agent,
+          (r) =>
+            r.kind === 'flow' &&
+            r.protocol === 'tcp' &&
+            r.source.address.family === family &&
+            r.destination.port === 15_001,
+        );
+        assert.deepEqual(reasons, ['gateway-port']);
+      });
+    }
+
+    test('addresses of the host, of the link to it, and of other runs', async () => {
+      await free.run(`
+        for address in ('0.0.0.0', '::'): recorders[address] = Recorder(address, 9300)
+        udp_heard = []
+        def hear(kind):
+            s = socket.socket(kind, socket.SOCK_DGRAM)
+            if kind == socket.AF_INET6: s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            s.bind(('', 9301))
+            while True: udp_heard.append(s.recvfrom(100))
+        for kind in (socket.AF_INET, socket.AF_INET6): threading.Thread(target=hear, args=(kind,), daemon=True).start()
+      `);
+      const other = await containedAttacker(lab, { policy: wide, options: ['--quiet'] });
+      const addresses = async (machine: 'host' | 'gateway', of: ContainedAttacker): Promise<readonly string[]> => {
+        const shown =
+          machine === 'host'
+            ? await lab.exec('host', ['ip', '-j', 'address'])
+            : await of.enter('gateway', ['ip', '-j', 'address']);
+        return (JSON.parse(shown.stdout) as { addr_info: { local: string }[] }[]).flatMap(({ addr_info }) =>
+          addr_info.map(({ local }) => local),
+        );
+      };
+      const targets = new Set([
+        ...(await addresses('host', agent)),
+        ...(await addresses('gateway', agent)),
+        ...(await addresses('gateway', other)),
+        '198.18.0.6',
+        '0.0.0.0',
+        '::',
+        '127.0.0.2',
+        '::ffff:192.168.50.2',
+      ]);
+      const knock = `
+        reached = []
+        for to in args['to']:
+            for port in args['ports']:
+                try:
+                    s = socket.socket(family_of(to), socket.SOCK_STREAM)
+                    s.settimeout(1)
+                    s.connect((to, port))
+                    s.send(b'secret')
+                    reached.append((to, port))
+                except OSError: pass
+            try: socket.socket(family_of(to), socket.SOCK_DGRAM).sendto(b'secret', (to, 9301))
+            except OSError: pass
+        result = reached
+      `;
+      const controls = await server.run<[string, number][]>(knock, { to: [lab.host4, lab.host6], ports: [9300] });
+      assert.equal(controls.length, 2, 'control: from elsewhere the host is reachable');
+      const seen = () =>
+        free.run<[number, number]>(
+          `time.sleep(0.3); result = [sum(len(r.connections) for r in recorders.values()), len(udp_heard)]`,
+        );
+      const before = await seen();
+      assert.deepEqual(before, [2, 2], 'control');
+      const reached = await agent.run<[string, number][]>(knock, { to: [...targets], ports: [9300, 15_001] }, 120_000);
+      assert.deepEqual(reached, []);
+      assert.deepEqual(await seen(), before);
+      await other.stop();
+
+      // A container engine that is started now: no plan could know its address.
+      for (const [address, prefix] of [
+        ['172.17.0.1', 16],
+        ['fd17::1', 64],
+      ] as const) {
+        await lab.exec('host', ['ip', 'address', 'add', `${address}/${prefix}`, 'dev', 'lo']);
+        const own = await free.run<[string, number][]>(knock, { to: [address], ports: [9300] });
+        assert.equal(own.length, 1, 'control: the host reaches itself');
+        const later = await agent.run<[string, number][]>(knock, { to: [address], ports: [9300] });
+        assert.deepEqual(later, []);
       }
-      const made = await attemptInside(lab, policy, tries);
-      for (const [index, one] of made.entries()) {
-        const what = `${tries[index]!.host} IPv${tries[index]!.family}`;
-        if (index < 2) assert.match(one.received, /^HTTP\/1.1 200 /, what);
-        else assert.equal(one.end, 'unresolved', what);
-      }
-      const arrived = await arrivedSince(lab, since, ['connection']);
-      assert.deepEqual(brief(arrived), ['attacker:80 connection', 'attacker:80 connection']);
     });
 
-    test('reserved addresses are not reached by a name even where the rule says anywhere', async () => {
+    test('false sources, VLAN tags and neighbours that lie', async () => {
+      const text = 'spoofed-by-hand';
+      const gatewayState = async (): Promise<string> => {
+        const shown = await Promise.all(
+          ['neigh', 'route', '-6 route', '-6 neigh', 'rule'].map((words) =>
+            agent.enter('gateway', ['ip', ...words.split(' ')]),
+          ),
+        );
+        return shown
+          .map(({ stdout }) => stdout.replaceAll(/ (REACHABLE|STALE|DELAY|PROBE|PERMANENT|expires \S+)/g, ''))
+          .join('\n');
+      };
+      const packets = `
+to4, to6 = args['to4'], args['to6']
+u = UDP(sport=6000, dport=4444) / Raw(args['text'])
+`;
       const since = await lab.mark();
-      const anywhere = agentPolicy({ web: named, rules: [`to: [anywhere], ${rules}`] });
-      const made = await attemptInside(
-        lab,
-        anywhere,
-        Object.keys(inward).map((host) => ({
-          protocol: 'tcp',
-          host,
-          family: inward[host]![0]!.includes(':') ? 6 : 4,
-          port: 80,
-          patience: 400,
-        })),
+      await raw.run(
+        `${packets}put(frame() / IP(src='198.18.0.2', dst=to4) / u, frame() / IPv6(src='fdc0:ffe7:da11::2', dst=to6) / u); time.sleep(0.3)`,
+        { to4: attackerHost[4], to6: attackerHost[6], text },
       );
-      // A private address is what `anywhere` permits: the denials below are not those of a run that denies everything.
-      const reachable = ['rebind', 'mapped', 'nat64', 'six-to-four'].map((name) => `${name}.attacker.example`);
-      for (const [index, host] of Object.keys(inward).entries())
-        assert.equal(made[index]!.end === 'unresolved', !reachable.includes(host), `${host}: ${made[index]!.end}`);
+      assert.equal((await lab.arrivals({ since, name: text })).length, 2, 'control: with its own source it passes');
+      const after = await lab.mark();
+      const before = await gatewayState();
+      await raw.run(
+        `${packets}
+for source in ('198.18.0.3', '198.18.0.1', '198.18.0.6', '192.168.50.2', '192.168.50.77', '10.0.0.1', '8.8.8.8', '127.0.0.1', '0.0.0.0', '255.255.255.255', '224.0.0.1', '169.254.1.1'):
+    put(frame() / IP(src=source, dst=to4) / u)
+    put(frame() / IP(src=source, dst=to4) / TCP(sport=6000, dport=4444) , frame() / IP(src=source, dst=to4) / ICMP() / args['text'])
+for source in ('fdc0:ffe7:da11::3', 'fdc0:ffe7:da11::1', 'fe80::1', '::1', '::', '::ffff:198.18.0.2', '2a01:4f8:50::2', 'ff02::1'):
+    put(frame() / IPv6(src=source, dst=to6) / u)
+for tags in ((5,), (1,), (4095,), (5, 6), (0, 5)):
+    inner = IP(src='198.18.0.2', dst=to4) / u
+    head = frame()
+    for tag in tags: head = head / Dot1Q(vlan=tag)
+    put(head / inner)
+put(Ether(src='02:cf:fd:00:00:02', dst='02:cf:fd:00:00:01', type=0x88a8) / Dot1Q(vlan=5) / Dot1Q(vlan=6) / IP(src='198.18.0.2', dst=to4) / u)
+put(frame(type=0x8847) / Raw(b'\\0\\x01\\x01\\xff') / IP(src='198.18.0.2', dst=to4) / u, frame(type=0x8864) / Raw(b'\\x11\\0\\0\\x01\\0\\x60\\0\\x21') / IP(src='198.18.0.2', dst=to4) / u)
+for claimed in ('198.18.0.1', '198.18.0.3', '198.18.0.6', '198.19.0.1'):
+    put(Ether(src='02:cf:fd:00:00:66', dst='ff:ff:ff:ff:ff:ff') / ARP(op=2, hwsrc='02:cf:fd:00:00:66', psrc=claimed, pdst='198.18.0.1', hwdst='02:cf:fd:00:00:01'))
+for claimed in ('fdc0:ffe7:da11::6', 'fdc0:ffe7:da11::2', 'fdc0:ffe7:da11::3'):
+    put(Ether(src='02:cf:fd:00:00:66', dst='02:cf:fd:00:00:01') / IPv6(src='fe80::66', dst='fdc0:ffe7:da11::1', hlim=255) / ICMPv6ND_NA(tgt=claimed, R=0, S=1, O=1) / ICMPv6NDOptDstLLAddr(lladdr='02:cf:fd:00:00:66'))
+put(Ether(src='02:cf:fd:00:00:02', dst='33:33:00:00:00:01') / IPv6(src='fe80::66', dst='ff02::1', hlim=255) / ICMPv6ND_RA(routerlifetime=1800) / ICMPv6NDOptPrefixInfo(prefix='2001:db8::', prefixlen=64))
+put(frame() / IPv6(src='fe80::66', dst='fdc0:ffe7:da11::1', hlim=255) / ICMPv6ND_Redirect(tgt='fe80::66', dst=to6))
+put(frame() / IP(src='198.18.0.2', dst='198.18.0.1') / ICMP(type=5, code=1, gw='198.18.0.2') / IP(src='198.18.0.1', dst=to4) / UDP())
+time.sleep(0.4)
+`,
+        { to4: attackerHost[4], to6: attackerHost[6], text },
+      );
+      assert.deepEqual(await lab.arrivals({ since: after, server: 'attacker' }), []);
       assert.deepEqual(
-        (await arrivedSince(lab, since, ['connection']))
-          .filter(({ server }) => server !== 'spoke-database')
-          .map(({ server }) => server),
+        await onWire('src net 198.18.0.0/15 or src net fdc0::/16'),
         [],
+        'nothing leaves with an address of ours',
       );
+      assert.equal(await gatewayState(), before);
+      const reasons = await reasonsOf(agent, (r) => ['source-spoofed', 'vlan-tagged'].includes(r.reason));
+      assert.deepEqual(reasons, ['source-spoofed', 'vlan-tagged']);
     });
 
-    test('one rule for the name and another for the address do not add up', async () => {
-      const since = await lab.mark();
-      const pair = agentPolicy({
-        web: named,
-        to: { inner: ['{ cidr: 10.20.0.0/16 }'] },
-        rules: [rules, 'to: [inner], protocol: tcp'],
-      });
-      const [byName, direct] = await attemptInside(lab, pair, [
-        { protocol: 'tcp', host: 'rebind.attacker.example', port: 5000, patience: 300 },
-        { protocol: 'tcp', host: '10.20.0.10', port: 5000, patience: 300 },
-      ]);
-      assert.deepEqual([byName!.end, direct!.end], ['unresolved', 'open']);
-      assert.deepEqual(brief(await arrivedSince(lab, since, ['connection'])), ['spoke-database:5000 connection']);
-    });
-
-    test('of several addresses only the public one is dialled, also when it is dead', async () => {
-      await lab.setRecord('mixed.attacker.example', ['10.20.0.20', '45.83.64.10', '169.254.169.254']);
-      const since = await lab.mark();
-      const tcp = { protocol: 'tcp', host: 'mixed.attacker.example', patience: 1200 } as const;
-      const tries = [
-        { ...tcp, port: 80, send: [request('mixed.attacker.example')] },
-        { ...tcp, port: 443, send: [hello('mixed.attacker.example')] },
-      ];
-      const live = await attemptInside(lab, policy, tries);
-      assert.match(live[0]!.received, /"server":"attacker"/);
-      await lab.silence('45.83.64.10', true);
-      try {
-        for (const one of await attemptInside(lab, policy, tries)) assert.notEqual(one.end, 'closed');
-      } finally {
-        await lab.silence('45.83.64.10', false);
+    test('ICMP errors that carry data, for flows that live and for none', async () => {
+      for (const family of families) {
+        // A flow to one host, permitted: the error that speaks of it goes to another.
+        await agent.run(
+          `
+          s = socket.socket(family_of(args['to']), socket.SOCK_DGRAM)
+          s.bind(('', args['port']))
+          s.connect((args['to'], 7))
+          s.settimeout(2)
+          s.send(b'x')
+          s.recv(10)
+          `,
+          { to: echoHost[family], port: 6100 },
+        );
+        await raw.run(
+          `
+own, echo, denied = args['own'], args['echo'], args['denied']
+Ip = IP if args['family'] == 4 else IPv6
+for inner_source, inner_port in ((echo, 7), (echo, 9), (denied, 7)):
+    inner = Ip(src=inner_source, dst=own) / UDP(sport=inner_port, dport=6100) / Raw(b'tunnelled' * 30)
+    for outer in (denied, echo):
+        for kind in ((3, 11, 12) if args['family'] == 4 else (1, 2, 3, 4)):
+            body = ICMP(type=kind, code=1) if args['family'] == 4 else {1: ICMPv6DestUnreach, 2: ICMPv6PacketTooBig, 3: ICMPv6TimeExceeded, 4: ICMPv6ParamProblem}[kind]()
+            put(frame() / Ip(src=own, dst=outer) / body / inner)
+time.sleep(0.4)
+`,
+          { family, own: agentHost[family], echo: echoHost[family], denied: attackerHost[family] },
+        );
+        const errors = family === 4 ? 'icmp and icmp[0] != 8 and icmp[0] != 0' : 'icmp6 and ip6[40] < 128';
+        // The host itself says of its own ports what there is to say, in fewer bytes.
+        const out = await onWire(`${errors} and dst host ${attackerHost[family]} and greater 200`);
+        assert.deepEqual(out, [], 'no error leaves for a host that the flow is not with');
+        assert.ok(
+          (await onWire(`${errors} and dst host ${echoHost[family]}`)).length > 0,
+          'control: for a live flow errors do pass',
+        );
+        assert.deepEqual(
+          await onWire('src net 198.18.0.0/15 or src net fdc0::/16'),
+          [],
+          'nothing leaves with an address of ours',
+        );
       }
-      const arrived = (await arrivedSince(lab, since, ['connection'])).map(({ server }) => server);
-      assert.deepEqual([...new Set(arrived)], ['attacker']);
-    });
-
-    test('a record that changes between resolution and connection', async () => {
-      const host = 'flip.attacker.example';
-      await lab.setRecord(host, ['45.83.64.10']);
-      const since = await lab.mark();
-      const script = `
-        address=$(getent ahostsv4 ${host} | head -n 1 | cut -d ' ' -f 1)
-        echo resolved
-        read go
-        curl -sS --max-time 4 --resolve ${host}:80:$address http://${host}/first
-        sleep 6
-        getent ahostsv4 ${host} >/dev/null || echo gone
-        curl -sS --max-time 4 --resolve ${host}:80:$address http://${host}/second
-        curl -sS --max-time 4 http://${host}/third; echo "exit $?"`;
-      const run = await startContained(lab, { policy, command: ['sh', '-c', script], user: ordinaryUser });
-      await run.waitFor(/resolved/);
-      await lab.setRecord(host, ['10.20.0.20']);
-      run.child.stdin!.end('\n');
-      const { stdout } = await run.ended;
-      assert.match(stdout, /"server":"attacker".*"target":"\/first"/);
-      assert.match(stdout, /^gone$/m, 'when its answer has expired the name has no usable address any more');
-      assert.match(stdout, /^exit 6$/m);
-      const reasons = (await run.records()).flatMap((record) => (record.kind === 'dns' ? [record.reason] : []));
-      assert.ok(reasons.includes('dns-address-denied'), reasons.join());
-      const arrived = (await arrivedSince(lab, since, ['connection'])).map(({ server }) => server);
-      assert.deepEqual([...new Set(arrived)], ['attacker'], 'what was judged at resolution is what is dialled');
-    });
-  });
-
-  describe('IPv4 addresses inside IPv6 literals', () => {
-    const hex = (quad: string, flip = 0): string => {
-      const [a, b, c, d] = quad.split('.').map((part) => Number(part) ^ flip) as [number, number, number, number];
-      return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
-    };
-    const spellings: Readonly<Record<string, (quad: string) => string>> = {
-      compatible: (quad) => `::${quad}`,
-      '6to4': (quad) => `2002:${hex(quad)}::1`,
-      NAT64: (quad) => `64:ff9b::${quad}`,
-      'local NAT64': (quad) => `64:ff9b:1::${quad}`,
-      Teredo: (quad) => `2001:0:4136:e378:8000:63bf:${hex(quad, 255)}`,
-    };
-    const wiki = '10.20.0.20';
-    const metadata = '169.254.169.254';
-    const inside: readonly (readonly [string, string, string])[] = [
-      ['private', wiki, 'no-rule'],
-      ['metadata', metadata, 'reserved-address'],
-      ['platform', '168.63.129.16', 'reserved-address'],
-      // One of the addresses of the machine that the gateway runs on.
-      ['loopback', '127.0.0.1', 'gateway-port'],
-      ['shared (CGNAT)', '100.64.0.1', 'no-rule'],
-      ['gateway', '198.18.0.1', 'gateway-port'],
-    ];
-    const outside = '93.184.215.14';
-    const port = 5000;
-    const literals = inside.flatMap(([sort, quad, reason]) =>
-      Object.entries(spellings).map(([spelling, write]) => ({
-        what: `${sort} as ${spelling}`,
-        host: write(quad),
-        reason,
-      })),
-    );
-    const tries = (hosts: readonly string[]) =>
-      hosts.flatMap((host) => [
-        { protocol: 'tcp', host, port, patience: 200 } as const,
-        { protocol: 'udp', host, port, send: ['x'], patience: 200 } as const,
-      ]);
-
-    test('uncontained, packets for them leave the machine', async () => {
-      const capture = await lab.capture();
-      try {
-        await attemptOutside(lab, ...tries(Object.values(spellings).map((write) => write(wiki))));
-        const packets = await capture.packets(`ip6 and port ${port}`);
-        for (const write of Object.values(spellings)) {
-          const address = parseAddress(write(wiki))!;
-          const sent = packets.map((line) => parseAddress(/ > ([^ ]+)\.\d+: /.exec(line)?.[1] ?? ''));
-          assert.ok(
-            sent.some((one) => one !== undefined && addressesEqual(one, address)),
-            write(wiki),
-          );
-        }
-      } finally {
-        await capture.stop();
-      }
-    });
-
-    test('public-internet counts the address inside, both ways', async () => {
-      const policy = agentPolicy({ rules: ['protocol: any'] });
-      const capture = await lab.capture();
-      try {
-        const made = await attemptInside(lab, policy, tries(literals.map(({ host }) => host)));
-        for (const [index, one] of made.entries()) {
-          const { what, reason } = literals[index >> 1]!;
-          assert.equal(one.end, 'refused', what);
-          assertDenied(one, reason, what);
-        }
-        assert.deepEqual(await capture.packets(`ip6 and port ${port}`), []);
-        const open = await attemptInside(lab, policy, tries(Object.values(spellings).map((write) => write(outside))));
-        for (const { records } of open) assert.equal(records[0]?.verdict, 'permit');
-        assert.notDeepEqual(await capture.packets(`ip6 and port ${port}`), [], 'a public one does leave');
-      } finally {
-        await capture.stop();
-      }
-    });
-
-    test('a permit of the address inside is none of the literal; a deny of it is', async () => {
-      const since = await lab.mark();
-      const to = { wiki: [`{ cidr: ${wiki}/32 }`] };
-      const hosts = Object.values(spellings).map((write) => write(wiki));
-      const permits = agentPolicy({ to, rules: ['to: [wiki], protocol: any'] });
-      const [direct, ...others] = await attemptInside(lab, permits, tries([wiki, ...hosts]));
-      assert.equal(direct!.end, 'open');
-      for (const one of others.slice(1)) assertDenied(one, 'no-rule');
-      const denies = agentPolicy({
-        to,
-        rules: ['action: deny, to: [wiki], protocol: any', 'to: [anywhere], protocol: any'],
-      });
-      for (const one of await attemptInside(lab, denies, tries([wiki, ...hosts]))) assertDenied(one, 'rule-denies');
-      assert.deepEqual(brief(await arrivedSince(lab, since)), [
-        'spoke-wiki:5000 connection',
-        'spoke-wiki:5000 datagram',
-      ]);
-    });
-
-    test('a mapped literal is the IPv4 address', async () => {
-      const since = await lab.mark();
-      const policy = agentPolicy({ rules: ['protocol: any'] });
-      const hosts = [wiki, metadata, '168.63.129.16', outside].map((quad) => `::ffff:${quad}`);
-      const [toWiki, toMetadata, toPlatform, toWeb] = await attemptInside(
-        lab,
-        policy,
-        hosts.map((host) => ({ protocol: 'tcp', host, port: 80, patience: 300 })),
-      );
-      assertDenied(toWiki!, 'no-rule');
-      assertDenied(toMetadata!, 'reserved-address');
-      assertDenied(toPlatform!, 'reserved-address');
-      assert.equal(toWeb!.end, 'open');
-      assert.deepEqual(brief(await arrivedSince(lab, since)), ['web:80 connection']);
     });
   });
 });

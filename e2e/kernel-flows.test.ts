@@ -1,7 +1,7 @@
 /** The life of a flow in the kernel: replies, ICMP errors, counters, a full table, a plan that changes under it. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { eventKind, flowState } from '@cofferdam/datapath';
+import { flowState } from '@cofferdam/datapath';
 import type { Address } from '@cofferdam/net';
 import {
   agentMac,
@@ -13,6 +13,7 @@ import {
   ipFrame,
   ipPacket,
   macBytes,
+  name,
   reversed,
   tcpFrame,
   udpFrame,
@@ -157,15 +158,22 @@ describe('flows', { skip }, () => {
   );
 
   test(
-    'a repeated SYN passes and is told; another SYN on a live flow does not',
+    'an unanswered SYN that comes again goes to the next address of its name; an answered one stays; another on a live flow is dropped',
     inLab((f) => {
+      const second = { 4: ip('93.184.216.35'), 6: ip('2606:2800:220:1::6') } as const;
+      lab.install(name('api.example.com'), [synthetic[f]], [server[f], second[f]]);
       const c = new Connection(lab, ends(f, 443, synthetic[f]));
-      c.syn();
-      const again = c.syn();
-      assert.equal(again.outcome, 'pass');
-      assert.equal(again.events[0]?.kind, eventKind.synUnanswered);
+      const choices = [c.syn(), c.syn(), c.syn(), c.syn()].map(({ outcome, mark }) => [outcome, mark & 0xff]);
+      assert.deepEqual(choices, [
+        ['pass', 0],
+        ['pass', 1],
+        ['pass', 0],
+        ['pass', 1],
+      ]);
+      assert.deepEqual(c.flow?.real, second[f]);
       c.synAck();
-      assert.deepEqual(c.syn().events, []);
+      const answered = c.syn();
+      assert.deepEqual([answered.outcome, answered.mark & 0xff, answered.events], ['pass', 1, []]);
       assert.equal(c.syn({ sequence: 7 }).outcome, 'dropped');
       c.server({ flags: 'R', sequence: c.serverNext });
       assert.equal(c.syn({ sequence: 7 }).outcome, 'pass');

@@ -105,12 +105,6 @@ export const packetRows: readonly Row[] = [
     says: 'reject gateway-port',
   },
   { what: 'a datagram to the gateway', frame: (f) => udpFrame(ends(f, 123, gateway[f])), says: 'reject gateway-port' },
-  {
-    what: 'an opened port of the gateway',
-    frame: (f) => tcpFrame(ends(f, 8080, gateway[f]), { flags: 'S' }),
-    says: 'local gateway-service',
-  },
-  { what: 'the same port in UDP', frame: (f) => udpFrame(ends(f, 8080, gateway[f])), says: 'reject gateway-port' },
   { what: 'DNS to the gateway', frame: (f) => udpFrame(ends(f, 53, gateway[f])), says: 'dns' },
   { what: 'DNS to anybody', frame: (f) => udpFrame(ends(f, 53)), says: 'dns' },
   { what: 'DNS over TCP', frame: (f) => syn(f, 53), says: 'dns' },

@@ -39,7 +39,6 @@ const fromAgent = (frame: Uint8Array, on = 'eth1'): string => judged(() => lab.f
 describe('packets from an agent', { skip }, () => {
   before(() => {
     lab = openKernelLab();
-    lab.kernel.openGatewayPort('tcp', 8080);
     lab.apply(loadedPlan(policy, contextOf(policy, { gatewayAddresses: [gateway[4], gateway[6]] })));
     for (const f of families) lab.install(name('api.example.com'), [synthetic[f]], [server[f]]);
   });

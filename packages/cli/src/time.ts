@@ -1,4 +1,5 @@
 import { err, ok, quote, type Result } from '@cofferdam/net';
+import { parseInstant as parsePolicyInstant } from '@cofferdam/policy';
 
 const units: Readonly<Record<string, number>> = {
   ms: 1,
@@ -23,8 +24,10 @@ export const parseInstant = (text: string, now: number): Result<number> => {
       `say which offset from UTC, such as \`${text.replace(' ', 'T')}Z\` or \`${text.replace(' ', 'T')}+02:00\``,
     );
   }
-  const at = Date.parse(text.replace(' ', 'T').toUpperCase());
-  return Number.isNaN(at) ? refuse(`there is no such day or hour; write an instant such as \`${example}\``) : ok(at);
+  // The check of `expires` in policy files, which refuses 30 February where `Date.parse` makes it 2 March.
+  const whole = parts[1] === undefined ? `${text}T00:00:00Z` : text.replace(' ', 'T').toUpperCase();
+  const at = parsePolicyInstant(whole.replace(/(\.\d{3})\d+/, '$1').replace(/(\d\d):?(\d\d)$/, '$1:$2'));
+  return at.ok ? at : refuse(`there is no such day or hour; write an instant such as \`${example}\``);
 };
 
 /** An instant, or how long ago: `10m`, `2h`, `1d`. */

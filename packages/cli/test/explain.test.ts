@@ -2,16 +2,23 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { topology } from '@cofferdam/datapath';
+import { decideQuestion, type Gate, type GateAgent } from '@cofferdam/gateway';
 import { formatAddress } from '@cofferdam/net';
+import { isLocalName } from '@cofferdam/policy';
+import type { DnsQuestion } from '@cofferdam/wire';
 import { runAddresses } from '../src/agent-inventory.ts';
+import { poolPrefixes } from '../src/explain/answered-here.ts';
 import { cofferdam, workDirectory } from './cofferdam.ts';
 import { assertGolden } from './golden.ts';
-import { brokenPolicy, deskPolicy, openingPolicy } from './policies.ts';
+import { brokenPolicy, deskPolicy, expiredPolicy, namelessPolicy, openingPolicy } from './policies.ts';
 
 const directory = workDirectory();
 writeFileSync(join(directory, 'desk.yaml'), deskPolicy);
 writeFileSync(join(directory, 'broken.yaml'), brokenPolicy);
 writeFileSync(join(directory, 'opening.yaml'), openingPolicy);
+writeFileSync(join(directory, 'nameless.yaml'), namelessPolicy);
+writeFileSync(join(directory, 'expired.yaml'), expiredPolicy);
 
 /** A Saturday at 10:00 in UTC, 11:00 in Berlin. */
 const saturday = '2027-01-30T10:00:00Z';
@@ -36,6 +43,13 @@ const golden: readonly [name: string, args: readonly string[]][] = [
   ['ipv6-literal', ['--to', '[2606:4700::1111]:22']],
   ['ping', ['--to', '1.1.1.1', '--proto', 'icmp']],
   ['run-monitor', ['--to', 'github.com', '--monitor']],
+  ['run-monitor-refused', ['--to', 'gist.github.com', '--monitor']],
+  ['dns-elsewhere', ['--to', '8.8.8.8:53', '--proto', 'udp']],
+  ['own-loopback', ['--to', 'localhost:8080']],
+  ['local-name', ['--to', 'printer.local:631']],
+  ['synthetic-address', ['--to', '198.18.7.9:443', '--monitor']],
+  ['without-web', ['-p', 'nameless.yaml', '--to', 'gist.github.com:443']],
+  ['expired', ['-p', 'expired.yaml', '--to', 'pypi.org:443']],
 ];
 
 for (const [name, args] of golden) {
@@ -43,7 +57,7 @@ for (const [name, args] of golden) {
     const { code, out, err } = explain(...args);
     assert.equal(err, '');
     assert.equal(code, 0);
-    assert.match(out.split('\n')[0]!, /^(PERMIT|DENY) {2}desk-agent → (tcp|udp|icmp) /);
+    assert.match(out.split('\n')[0]!, /^(PERMIT|DENY|LOCAL) {2}desk-agent → (tcp|udp|icmp) /);
     assert.ok(!out.includes('93.184.216.34'), 'an assumed address is not shown');
     assertGolden(`explain-${name}.txt`, `$ cofferdam explain ${args.join(' ')}\n${out}`);
   });
@@ -59,7 +73,66 @@ const verdicts: readonly [args: readonly string[], verdict: string, reason: stri
   [['--to', '1.1.1.1'], 'deny', 'no-rule'],
   [['--to', 'github.com:443', '--sni', 'not a name'], 'deny', 'name-unreadable'],
   [['--to', 'github.com:443', '--monitor', '--sni', 'evil.example'], 'permit', 'monitored'],
+  [['--to', '[fdc0:ffe7:da11:198::9]:443'], 'deny', 'address-unmapped'],
+  [['--to', '[::ffff:198.18.9.9]:443'], 'deny', 'address-unmapped'],
+  [['--to', '198.18.0.1:22', '--monitor'], 'deny', 'gateway-port'],
+  [['--to', 'db:5432'], 'local', 'dns-local'],
+  [['--to', '7.0.0.10.in-addr.arpa:443'], 'local', 'dns-local'],
+  [['--to', 'evil.example:53'], 'deny', 'dns-not-permitted'],
 ];
+
+for (const to of ['127.0.0.1:53', '127.9.9.9:80', '[::1]:80', '0.0.0.0:80', '[::ffff:127.0.0.1]:80', '198.18.0.2:80']) {
+  test(`\`explain --to ${to}\` is the command's own loopback`, () => {
+    const { verdict, because } = JSON.parse(explain('--json', '--to', to).out);
+    assert.equal(verdict, 'local');
+    assert.match(because, /own loopback/);
+  });
+}
+
+for (const args of [['198.18.0.1:53'], ['1.1.1.1:53'], ['198.18.7.9:53', '--proto', 'udp'], ['github.com:53']]) {
+  test(`\`explain --to ${args.join(' ')}\` ends at the DNS filter`, () => {
+    const { verdict, because } = JSON.parse(explain('--json', '--to', ...args).out);
+    assert.equal(verdict, 'local');
+    assert.match(because, /DNS filter/);
+  });
+}
+
+test('names that explain takes for local are those that the gateway answers itself', () => {
+  const options = { ipv6: true, nameOf: () => undefined };
+  const gate = { grantOf: () => ({ kind: 'none' }) } as unknown as Gate;
+  const agent = {} as GateAgent;
+  for (const name of [
+    'db',
+    'a.local',
+    'local.example',
+    'x.onion',
+    'a.alt',
+    'home.arpa',
+    'mylocal',
+    'a.mylocal',
+    'a.invalid',
+    'localhost',
+    'a.localhost',
+    'use-application-dns.net',
+    'example.net',
+  ]) {
+    const question = { name: { name }, type: 1, class: 1 } as unknown as DnsQuestion;
+    assert.equal(decideQuestion(gate, agent, question, options, 0).kind === 'local', isLocalName(name), name);
+  }
+});
+
+test('the pool that explain knows is the one of every run', () => {
+  assert.deepEqual(poolPrefixes, [topology.pool4, topology.pool6]);
+});
+
+test('a hint for port 443 asks for TLS, and one for QUIC or a platform address says what it opens', () => {
+  const hintOf = (...args: string[]) => JSON.parse(explain('--json', ...args).out).hint;
+  assert.match(hintOf('--to', 'gist.github.com:443').rule, /tls: required/);
+  assert.doesNotMatch(hintOf('--to', 'gist.github.com:8443').rule, /tls/);
+  assert.doesNotMatch(hintOf('--to', 'github.com:443', '--no-tls').rule, /tls: required/);
+  assert.match(hintOf('--to', '1.1.1.1:443', '--proto', 'udp').note, /QUIC unread/);
+  assert.match(hintOf('--to', '169.254.169.254:80').note, /credentials/);
+});
 
 for (const [args, verdict, reason] of verdicts) {
   test(`\`explain ${args.join(' ')}\`: ${verdict}, ${reason}`, () => {
@@ -101,6 +174,8 @@ const refused: readonly [args: readonly string[], code: number, says: RegExp][] 
   [['--to', '1.1.1.1', '--address', '1.1.1.1'], 2, /is an address already/],
   [['--to', 'github.com', '--label', 'team'], 2, /`team` is not a label/],
   [['--to', 'github.com', '--at', '2027-01-30T09:00:00'], 2, /is not a time/],
+  [['--to', 'github.com', '--at', '2027-02-30T00:00:00Z'], 2, /is not a time\nhelp: there is no such day/],
+  [['--to', 'github.com', '--at', '2027-02-30'], 2, /there is no such day/],
 ];
 
 for (const [args, code, says] of refused) {

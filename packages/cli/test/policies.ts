@@ -67,3 +67,26 @@ spec:
     - { name: one, action: permitt, from: [nobody], to: [anywhere], protocol: tcp, ports: [99999] }
     - { name: two, action: permit, from: [], to: [anywhere], protocol: icmp, ports: [1] }
 `;
+
+/** `web` was forgotten. */
+export const namelessPolicy = `apiVersion: cofferdam.dev/v1
+kind: Ruleset
+metadata: { name: nameless }
+spec:
+  rules:
+    - { name: reach, action: permit, from: [desk-agents], to: [public-internet], protocol: tcp, ports: [443], tls: required }
+`;
+
+/** A rule that ended before the instant of the tests. */
+export const expiredPolicy = `apiVersion: cofferdam.dev/v1
+kind: WebGroup
+metadata: { name: packages }
+spec: { domains: [pypi.org] }
+---
+apiVersion: cofferdam.dev/v1
+kind: Ruleset
+metadata: { name: expired }
+spec:
+  rules:
+    - { name: packages, action: permit, from: [desk-agents], to: [public-internet], web: [packages], protocol: tcp, ports: [443], expires: 2027-01-01T00:00:00Z }
+`;

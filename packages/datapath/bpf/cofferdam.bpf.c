@@ -22,6 +22,7 @@ struct scratch {
 	struct agent_key who;
 	struct destination_key destination;
 	struct synthetic_key synthetic;
+	__u32 first_choice; /* of the real addresses of a name */
 	struct fragment_key fragment;
 	struct fragment_end fragment_end;
 	struct packet packet;
@@ -71,8 +72,6 @@ static __always_inline __u32 flow_mark(const struct flow *flow)
 {
 	if (flow->state == FLOW_PROXIED)
 		return MARK_PROXY;
-	if (flow->flags & FLOW_PUBLISHED)
-		return MARK_LOCAL;
 	return MARK_PASS | flow->choice;
 }
 
@@ -109,20 +108,12 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 	struct destination *d = find_destination(plan, key->family, &key->destination, &s->destination);
 	if (!d)
 		return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_NO_PLAN, now);
-	if (d->flags & DESTINATION_GATEWAY) {
-		__u32 port = (__u32)key->protocol << 16 | bpf_ntohs(key->destination_port);
-		if (bpf_map_lookup_elem(&gateway_ports, &port)) {
-			f->state = FLOW_PERMITTED;
-			f->reason = REASON_GATEWAY_SERVICE;
-			f->rule = RULE_DEFAULT;
-			f->flags = FLOW_PUBLISHED;
-			goto keep;
-		}
-	}
-
 	int outcome;
 	if (d->flags & DESTINATION_POOL) {
-		/* The first of its addresses that is not denied is dialled; `to` is judged on it. */
+		/*
+		 * The first of its addresses that is not denied is dialled; `to` is judged on it. Where a SYN went
+		 * unanswered the search begins behind the address that it was sent to.
+		 */
 		s->synthetic.family = key->family;
 		s->synthetic.address = key->destination;
 		struct synthetic *y = bpf_map_lookup_elem(&synthetics, &s->synthetic);
@@ -133,8 +124,12 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 		for (int i = 0; i < REAL_ADDRESSES; i++) {
 			if (i >= y->count)
 				break;
-			f->real = y->real[i];
-			f->choice = i;
+			__u32 choice = (s->first_choice + i) % y->count;
+			bounded(choice);
+			if (choice >= REAL_ADDRESSES)
+				break;
+			f->real = y->real[choice];
+			f->choice = choice;
 			f->state = FLOW_NONE;
 			outcome = judge(plan, key, f, q, a);
 			if (outcome != OUTCOME_DENY)
@@ -156,7 +151,6 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 		/* Every permitted TCP flow is read, if only for the record. */
 		f->state = is_tcp ? FLOW_BINDING : FLOW_PERMITTED;
 	}
-keep:
 	f->packets_out = 1;
 	f->bytes_out = p->length;
 	if (bpf_map_update_elem(&flows, key, f, BPF_NOEXIST))
@@ -172,7 +166,7 @@ keep:
 static __always_inline int still_permitted(struct plan *plan, const struct flow_key *key, struct flow *flow,
 					   struct scratch *s)
 {
-	if (flow->generation == plan->generation || flow->state == FLOW_DENIED || (flow->flags & FLOW_PUBLISHED))
+	if (flow->generation == plan->generation || flow->state == FLOW_DENIED)
 		return 0;
 	int outcome = judge(plan, key, flow, &s->question, &s->answer);
 	if (flow->state == FLOW_PROXIED || flow->state == FLOW_PENDING)
@@ -209,7 +203,7 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 	}
 	if (p->tcp_flags & TCP_SYN) {
 		if (p->tcp_flags & TCP_ACK)
-			return flow->flags & FLOW_PUBLISHED ? pass(skb, MARK_LOCAL) : drop(REASON_NOT_A_NEW_FLOW);
+			return drop(REASON_NOT_A_NEW_FLOW);
 		if (p->payload_length)
 			return drop(REASON_SYN_PAYLOAD);
 		if (p->sequence + 1 != flow->base || flow->state == FLOW_DENIED) {
@@ -219,9 +213,11 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 				return -1;
 			return drop(REASON_NOT_A_NEW_FLOW);
 		}
-		if (!(flow->flags & FLOW_SYN_ANSWERED) && flow->name && flow->state != FLOW_PROXIED)
-			/* Unanswered: user space moves the name on to its next address. */
-			tell(EVENT_SYN_UNANSWERED, &p->key, flow, 0);
+		if (!(flow->flags & FLOW_SYN_ANSWERED) && flow->name && flow->state != FLOW_PROXIED) {
+			/* Unanswered: begin anew with the name's next address. */
+			s->first_choice = flow->choice + 1;
+			return -1;
+		}
 		return pass(skb, flow_mark(flow));
 	}
 	if (flow->state == FLOW_DENIED)
@@ -328,6 +324,7 @@ int from_agent(struct __sk_buff *skb)
 	struct plan *plan = &s->plan;
 	read_packet(skb, p);
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
+	s->first_choice = 0;
 	if (p->kind == PACKET_BAD) {
 		s->flow.rule = RULE_DEFAULT;
 		s->flow.reason = p->reason;
@@ -375,8 +372,7 @@ int from_agent(struct __sk_buff *skb)
 			if (key->source.bytes[i] != p->sender.bytes[i] || key->destination.bytes[i] != p->target.bytes[i])
 				own = 0;
 		/* Nothing of a pending flow passes but its hello: an error carries bytes of its sender's choice. */
-		if (!flow || !own || (flow->state != FLOW_BINDING && flow->state != FLOW_PERMITTED) ||
-		    (flow->flags & FLOW_PUBLISHED))
+		if (!flow || !own || (flow->state != FLOW_BINDING && flow->state != FLOW_PERMITTED))
 			return drop(REASON_ICMP_NOT_FOR_FLOW);
 		return pass(skb, MARK_PASS | flow->choice);
 	}
@@ -581,19 +577,7 @@ int to_agent(struct __sk_buff *skb)
 		reverse(p, key);
 	struct flow *flow = bpf_map_lookup_elem(&flows, key);
 	if (local) {
-		if (!flow && p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN &&
-		    p->key.source_port != bpf_htons(53)) {
-			/* A published port: the gateway dials the agent, whose answers are let in by this flow. */
-			__builtin_memset(&s->flow, 0, sizeof(s->flow));
-			s->flow.state = FLOW_PERMITTED;
-			s->flow.reason = REASON_GATEWAY_SERVICE;
-			s->flow.rule = RULE_DEFAULT;
-			s->flow.flags = FLOW_PUBLISHED | FLOW_SYN_ANSWERED;
-			s->flow.start = s->flow.last = now;
-			s->flow.real = key->destination;
-			if (bpf_map_update_elem(&flows, key, &s->flow, BPF_ANY))
-				return drop(REASON_FLOW_TABLE_FULL);
-		} else if (flow && (flow->state == FLOW_PROXIED || (flow->flags & FLOW_PUBLISHED))) {
+		if (flow && flow->state == FLOW_PROXIED) {
 			flow->last = now;
 			__sync_fetch_and_add(&flow->packets_in, 1);
 			__sync_fetch_and_add(&flow->bytes_in, p->length);

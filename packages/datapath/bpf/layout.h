@@ -182,7 +182,6 @@ enum stage {
 #define FLOW_READ_OVER 0x200 /* nothing more has to be read; waits for the server to acknowledge what was judged */
 #define FLOW_SERVER_FIRST 0x400
 #define FLOW_ECH 0x800
-#define FLOW_PUBLISHED 0x1000
 #define FLOW_RETRY 0x2000 /* the server asked for a second hello, or may have */
 #define FLOW_RETRY_SURE 0x4000 /* it did: nothing but a second hello may follow */
 #define FLOW_WAITED 0x8000 /* it was pending: what its client says decides */
@@ -254,7 +253,6 @@ enum event_kind {
 	EVENT_VERDICT = 1, /* a flow was decided, or decided again */
 	EVENT_DENIED = 2, /* a packet that made no flow was denied */
 	EVENT_NAME_MISS = 3, /* a claimed name has to be classified */
-	EVENT_SYN_UNANSWERED = 4,
 };
 
 struct event {

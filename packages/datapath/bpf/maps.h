@@ -116,14 +116,6 @@ struct {
 	__type(value, __u32);
 } names SEC(".maps");
 
-/* Gateway ports that agents may reach: protocol << 16 | port. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, __u32);
-	__type(value, __u32);
-} gateway_ports SEC(".maps");
-
 /* Live flows. A plain hash: it never evicts, a full one denies. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -11,7 +11,6 @@
 #define REASON_QUIC 5 /* UDP port 443 is refused so that clients fall back to TCP */
 #define REASON_MONITORED 6 /* the agent is monitored: a denial by the default was lifted */
 #define REASON_NO_PLAN 7 /* the gateway has no plan */
-#define REASON_GATEWAY_SERVICE 9 /* a service that the operator opened on the gateway for this run */
 #define REASON_FACTS_UNKNOWN 8 /* the new policy asks for a fact that was never recorded of this flow */
 #define REASON_NAME_MISMATCH 20 /* the client asked for one name and connected to the address of another */
 #define REASON_HELLO_UNREADABLE 21 /* the TLS ClientHello is malformed or over limits and a rule needs its name */

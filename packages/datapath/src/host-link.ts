@@ -57,6 +57,11 @@ const takenPrefixes = (host: NetworkNamespace) =>
     }),
   );
 
+const addressesOf = (host: NetworkNamespace, family: 4 | 6): readonly string[] => {
+  const shown = ipList(host, [`-${family}`, 'address', 'show']) as { addr_info?: { local?: string }[] }[];
+  return [...new Set(shown.flatMap(({ addr_info }) => (addr_info ?? []).flatMap(({ local }) => local ?? [])))];
+};
+
 /** The first free pair of addresses, looked for from a place of the run's own so that two starts seldom meet. */
 const freeUplink = (host: NetworkNamespace, run: string): Uplink => {
   const taken = takenPrefixes(host);
@@ -153,7 +158,8 @@ export const linkToHost = ({ host, nft, gateway, run, isAlive }: HostLinkOptions
     clean(host, nft, run);
   };
   try {
-    nft.run(hostRuleset({ run, link, gateway4: addresses.gateway4, gateway6: addresses.gateway6 }));
+    const { gateway4, gateway6 } = addresses;
+    nft.run(hostRuleset({ run, link, gateway4, gateway6, host4: addressesOf(host, 4), host6: addressesOf(host, 6) }));
     nft.apply(acceptInForeignChains(nft.list('list chains'), run, link));
     forward(host, nft);
     ip(host, [

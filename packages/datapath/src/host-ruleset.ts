@@ -14,7 +14,13 @@ export interface HostRuleset {
   readonly link: string;
   readonly gateway4: string;
   readonly gateway6: string;
+  /** The host's addresses when the run begins, on which the plan has decided; those that come later are not reached. */
+  readonly host4: readonly string[];
+  readonly host6: readonly string[];
 }
+
+const acceptTo = (family: 'ip' | 'ip6', addresses: readonly string[]): string =>
+  addresses.length === 0 ? '' : `${family} daddr { ${addresses.join(', ')} } accept`;
 
 /**
  * Masquerades what the run sends, and lets nothing begin a connection towards it. What connection tracking did not take for part of a
@@ -29,6 +35,15 @@ table inet ${tableOf(r.run)} {
     iifname "${r.link}" drop
     oifname "${r.link}" ct state established,related accept
     oifname "${r.link}" drop
+  }
+
+  chain input {
+    type filter hook input priority filter - 1; policy accept;
+    iifname != "${r.link}" accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    ${acceptTo('ip', r.host4)}
+    ${acceptTo('ip6', r.host6)}
+    drop
   }
 
   chain translate_out {

@@ -55,7 +55,6 @@ export interface Kernel {
   install(name: InstalledName, classes: NameClass): boolean;
   /** Classifies a name that a client claimed and that stands for no address. False: there is no room. */
   classify(id: number, name: DomainName, classes: NameClass): boolean;
-  openGatewayPort(protocol: 'tcp' | 'udp', port: number): void;
   flows(): Generator<{ readonly key: FlowKey; readonly flow: KernelFlow }>;
   /** Forgets a flow and gives its hello back. */
   forget(key: FlowKey): void;
@@ -159,9 +158,6 @@ export const openKernel = (
     },
     classify(id, name, classes) {
       return setRows(id, classes) && names.tryset(nameKey(name), u32(id));
-    },
-    openGatewayPort(protocol, port) {
-      map('gateway_ports').set(u32(((protocol === 'tcp' ? 6 : 17) << 16) | port), u32(1));
     },
     *flows() {
       for (const { key, value } of entries(flows.fd, layout.flow_key.size, layout.flow.size)) {

@@ -106,9 +106,8 @@ export const flowFlag = {
   reset: 0x10,
   plainHttp: 0x40,
   ech: 0x800,
-  published: 0x1000,
 } as const;
-export const eventKind = { verdict: 1, denied: 2, nameMiss: 3, synUnanswered: 4 } as const;
+export const eventKind = { verdict: 1, denied: 2, nameMiss: 3 } as const;
 
 const protocolNumber = { tcp: 6, udp: 17, icmp: 1 } as const;
 const protocolNames: ReadonlyMap<number, 'tcp' | 'udp' | 'icmp'> = new Map([

@@ -52,3 +52,39 @@ export const decisiveRule = (r: AnyRecord): RuleReference | undefined =>
   verdictText(r) === r.verdict && r.enforced ? r.rule : (wouldBeOf(r)?.rule ?? r.rule);
 export const decisiveReason = (r: AnyRecord): Reason =>
   verdictText(r) === r.verdict && r.enforced ? r.reason : (wouldBeOf(r)?.reason ?? r.reason);
+
+/** The name the client asked for, where it is none of those its address stands for. Sanitised. */
+export const askedFor = (r: AnyRecord): string | undefined =>
+  r.kind !== 'dns' &&
+  r.claimedName.state === 'known' &&
+  r.addressNames.length > 0 &&
+  !r.addressNames.includes(r.claimedName.value)
+    ? sanitise(r.claimedName.value)
+    : undefined;
+
+/** Permitted, over, and nothing came back. Pings are not asked: many hosts never answer them. */
+export const isUnanswered = (r: AnyRecord): boolean =>
+  r.kind !== 'dns' &&
+  r.verdict === 'permit' &&
+  r.end !== undefined &&
+  (r.protocol === 'tcp' || r.protocol === 'udp') &&
+  r.toAgent.bytes === 0n;
+
+const quietCodes: ReadonlySet<string> = new Set(['', 'NOERROR', 'REFUSED']);
+
+/** What else there is to see: another name that was asked for, an answer that never came, a DNS error. Often empty. */
+export const remarkText = (r: AnyRecord): string => {
+  if (r.kind === 'dns') return quietCodes.has(r.rcode) ? '' : sanitise(r.rcode);
+  const asked = askedFor(r);
+  return [...(asked === undefined ? [] : [`asked for ${asked}`]), ...(isUnanswered(r) ? ['no answer'] : [])].join(', ');
+};
+
+/** Whether the default is what decided. Answers to DNS queries rest on no single rule, so nothing is said of theirs. */
+export const isByDefault = (r: AnyRecord): boolean =>
+  decisiveRule(r) === undefined && (r.kind !== 'dns' || decisiveReason(r) === 'dns-not-permitted');
+
+/** `ruleset/rule`, `default`, or empty where neither decided. */
+export const deciderText = (r: AnyRecord): string => {
+  const rule = decisiveRule(r);
+  return rule !== undefined || isByDefault(r) ? ruleText(rule) : '';
+};

@@ -1,17 +1,19 @@
 import { formatAddress } from '@cofferdam/net';
 import type { Reason } from '@cofferdam/verdict';
-import { agentText, flowName } from './describe.ts';
+import { agentText, flowName, isByDefault, verdictText, wouldBeOf } from './describe.ts';
 import type { AnyRecord } from './record.ts';
 
 /** What to show. Absent keys do not constrain; those given must all hold. */
 export interface RecordFilter {
   /** Inventory name, or the source address where the agent is unknown. */
   readonly agent?: string;
-  readonly verdict?: 'permit' | 'deny';
+  /** `lifted`: permitted only because it is monitored; those are among `permit` too. */
+  readonly verdict?: 'permit' | 'deny' | 'lifted';
   /** A rule's name, its id, or `ruleset/name`; `default` for the default. */
   readonly rule?: string;
   /** A DNS name or a destination address, in canonical form; a leading `*.` takes every name below. */
   readonly name?: string;
+  /** Of the verdict, or of what it would have been with everything enforced. */
   readonly reason?: Reason;
   /** Milliseconds since the epoch, inclusive; judged on the end where there is one. */
   readonly since?: number;
@@ -29,13 +31,13 @@ const nameMatches = (wanted: string, name: string): boolean =>
 
 const ruleMatches = (wanted: string, r: AnyRecord): boolean =>
   r.rule === undefined
-    ? wanted === 'default'
+    ? wanted === 'default' && isByDefault(r)
     : [r.rule.name, r.rule.id, `${r.rule.ruleset}/${r.rule.name}`].includes(wanted);
 
 export const matchesFilter = (filter: RecordFilter, r: AnyRecord): boolean =>
   (filter.agent === undefined || agentText(r) === filter.agent || r.agent.name === filter.agent) &&
-  (filter.verdict === undefined || r.verdict === filter.verdict) &&
+  (filter.verdict === undefined || r.verdict === filter.verdict || verdictText(r) === filter.verdict) &&
   (filter.rule === undefined || ruleMatches(filter.rule, r)) &&
   (filter.name === undefined || namesOf(r).some((name) => nameMatches(filter.name!, name))) &&
-  (filter.reason === undefined || r.reason === filter.reason) &&
+  (filter.reason === undefined || r.reason === filter.reason || wouldBeOf(r)?.reason === filter.reason) &&
   (filter.since === undefined || (r.end ?? r.start) >= filter.since);

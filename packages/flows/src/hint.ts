@@ -1,7 +1,8 @@
 import { type Address, formatAddress, isPublicInternet, wireName } from '@cofferdam/net';
 import { type Reason, reasonEntry } from '@cofferdam/verdict';
-import { decisiveReason, flowName, verdictText } from './describe.ts';
-import type { AnyRecord, FlowRecord } from './record.ts';
+import { decisiveReason, decisiveRule, verdictText } from './describe.ts';
+import type { AnyRecord, DnsRecord, FlowRecord } from './record.ts';
+import { sanitise } from './text.ts';
 
 /**
  * What would permit the thing recorded.
@@ -48,18 +49,36 @@ interface Wanted {
   readonly protocol: 'tcp' | 'udp' | 'icmp';
   readonly port: number | undefined;
   readonly tlsAbsent: boolean;
+  /** The one plain HTTP request that was denied, as the `http` of a rule. */
+  readonly http: string | undefined;
 }
+
+/**
+ * The condition of a rule that takes this plain HTTP request and no other, as YAML. Undefined where none was read. A request
+ * inside TLS has none: nothing reads it.
+ */
+export const httpCondition = (r: AnyRecord): string | undefined => {
+  if (r.kind === 'dns' || r.request.state !== 'known' || r.request.value.scheme !== 'http') return undefined;
+  const { method, path } = r.request.value;
+  const methods = /^[A-Z]+$/.test(method) ? `methods: [${method}], ` : '';
+  // In a pattern a plain star would take any text.
+  return `{ ${methods}paths: [${quoted(path.replaceAll('*', '%2A'))}] }`;
+};
 
 const wantedOfFlow = (r: FlowRecord): Wanted | undefined => {
   if (r.protocol !== 'tcp' && r.protocol !== 'udp' && r.protocol !== 'icmp') return undefined;
-  const name = r.reason === 'quic' ? undefined : flowName(r);
+  const reason = decisiveReason(r);
+  // A name that was only claimed permits nothing: whoever connects could claim any.
+  const name = reason === 'quic' ? undefined : r.addressNames[0];
+  const http = httpCondition(r);
   const dialled = r.synthetic !== undefined && formatAddress(r.synthetic) === formatAddress(r.destination.address);
   return {
     name,
     address: dialled ? undefined : r.destination.address,
     protocol: r.protocol,
     port: r.destination.port,
-    tlsAbsent: r.reason === 'plain-http-unread',
+    tlsAbsent: reason === 'plain-http-unread' || http !== undefined,
+    http,
   };
 };
 
@@ -67,7 +86,7 @@ const wantedOf = (r: AnyRecord): Wanted | undefined => {
   if (r.kind !== 'dns') return wantedOfFlow(r);
   // The query does not say what comes after it; TLS is the likeliest, and the note says that it was assumed.
   if (wireName(r.name) !== r.name) return undefined;
-  return { name: r.name, address: r.addresses[0], protocol: 'tcp', port: 443, tlsAbsent: false };
+  return { name: r.name, address: r.addresses[0], protocol: 'tcp', port: 443, tlsAbsent: false, http: undefined };
 };
 
 const ruleFor = (wanted: Wanted, context: HintContext): { documents: string; rule: string } => {
@@ -89,24 +108,37 @@ const ruleFor = (wanted: Wanted, context: HintContext): { documents: string; rul
     `  protocol: ${protocol}`,
     ...(port === undefined ? [] : [`  ports: [${port}]`]),
     ...(wanted.tlsAbsent ? ['  tls: absent'] : []),
+    ...(wanted.http === undefined ? [] : [`  http: ${wanted.http}`]),
   ];
   return { documents: groups.join('---\n'), rule: `${lines.join('\n')}\n` };
 };
 
 const noteFor = (r: AnyRecord): string => {
   if (r.kind === 'dns') return 'port 443 is assumed: a query does not say what follows it';
-  if (r.reason === 'rule-denies' || r.reason === 'no-permit-reachable') {
-    return r.rule === undefined
-      ? ''
-      : `place it above \`${r.rule.name}\` of ruleset \`${r.rule.ruleset}\`, which denies`;
+  const reason = decisiveReason(r);
+  if (reason === 'rule-denies' || reason === 'no-permit-reachable') {
+    const rule = decisiveRule(r);
+    return rule === undefined ? '' : `place it above \`${rule.name}\` of ruleset \`${rule.ruleset}\`, which denies`;
   }
   return '';
+};
+
+/** A rule names it already; what is missing is where it leads. */
+const addressAdvice = (r: DnsRecord): string => {
+  const cidrs = r.addresses.map((a) => `\`cidr: ${formatAddress(a)}/${a.family === 4 ? 32 : 128}\``);
+  const shown = cidrs.length > 3 ? `${cidrs.slice(0, 3).join(', ')} …` : cidrs.join(' or ');
+  const add = `add a SmartGroup with ${shown} to the \`to\` of the rule that names \`${sanitise(r.name)}\``;
+  return r.addresses.every(isPublicInternet)
+    ? add
+    : `${add}, if it belongs there: a public name that points at a private address is what DNS rebinding looks like`;
 };
 
 /** What to add to the policy to permit what `record` shows. Undefined: nothing stopped it. */
 export const hint = (record: AnyRecord, context: HintContext): Hint | undefined => {
   if (verdictText(record) === 'permit') return undefined;
   const reason = decisiveReason(record);
+  if (record.kind === 'dns' && reason === 'dns-address-denied' && record.addresses.length > 0)
+    return { kind: 'advice', note: addressAdvice(record) };
   const wanted = curedByRule.has(reason) ? wantedOf(record) : undefined;
   if (wanted === undefined) {
     const { summary, help } = reasonEntry(reason);

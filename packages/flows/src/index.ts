@@ -4,18 +4,22 @@
  */
 export {
   agentText,
+  askedFor,
+  deciderText,
   decisiveReason,
   decisiveRule,
   destinationText,
   endpointText,
   flowName,
+  isUnanswered,
+  remarkText,
   requestText,
   ruleText,
   verdictText,
 } from './describe.ts';
 export { encodeRecord } from './encode.ts';
 export { matchesFilter, type RecordFilter } from './filter.ts';
-export { type Hint, type HintContext, hint } from './hint.ts';
+export { type Hint, type HintContext, hint, httpCondition } from './hint.ts';
 export { recordLine } from './line.ts';
 export { parseRecord } from './parse.ts';
 export {
@@ -31,5 +35,5 @@ export {
   type WouldBeVerdict,
 } from './record.ts';
 export { type DestinationSummary, deniedNames, type Summary, summarise } from './summary.ts';
-export { type Column, recordColumns, recordTable } from './table.ts';
+export { type Column, recordColumns, recordTable, runColumn } from './table.ts';
 export { sanitise } from './text.ts';

@@ -1,12 +1,12 @@
 import {
   agentText,
+  deciderText,
   decisiveReason,
-  decisiveRule,
   destinationText,
   endpointText,
   flowName,
+  remarkText,
   requestText,
-  ruleText,
   verdictText,
 } from './describe.ts';
 import type { AnyRecord } from './record.ts';
@@ -27,10 +27,12 @@ const traffic = (r: AnyRecord): string =>
 /** One record on one line for people: time of day in UTC, verdict, agent, destination, why. Safe to print on a terminal. */
 export const recordLine = (r: AnyRecord): string => {
   const request = requestText(r);
+  const remark = remarkText(r);
+  const decider = deciderText(r);
   return [
     clock(r.start),
     verdictText(r).padEnd(6),
-    `${agentText(r)} → ${protocol(r)} ${destinationText(r)}${behind(r)}${request === '' ? '' : ` ${request}`}`,
-    `${decisiveReason(r)} [${ruleText(decisiveRule(r))}]${traffic(r)}`,
+    `${agentText(r)} → ${protocol(r)} ${destinationText(r)}${behind(r)}${request === '' ? '' : ` ${request}`}${remark === '' ? '' : `, ${remark}`}`,
+    `${decisiveReason(r)}${decider === '' ? '' : ` [${decider}]`}${traffic(r)}`,
   ].join('  ');
 };

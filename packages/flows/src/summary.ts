@@ -1,14 +1,15 @@
 import type { Reason } from '@cofferdam/verdict';
 import {
   agentText,
+  deciderText,
   decisiveReason,
-  decisiveRule,
   destinationText,
   flowName,
-  ruleText,
+  isUnanswered,
   verdictText,
 } from './describe.ts';
 import type { AnyRecord, RecordProtocol } from './record.ts';
+import { sanitise } from './text.ts';
 
 /** One destination of one agent, as often as it was met with one outcome. */
 export interface DestinationSummary {
@@ -18,9 +19,11 @@ export interface DestinationSummary {
   /** Sanitised text: `api.github.com:443`, `10.0.0.7:22`, `evil.example A`. */
   readonly destination: string;
   readonly protocol: RecordProtocol | 'dns';
-  /** `ruleset/rule` or `default`. */
+  /** `ruleset/rule` or `default`; empty where neither decided. */
   readonly rule: string;
   readonly reason: Reason;
+  /** `none`: over, and nothing came back. `no-such-name`: it was looked up and does not exist. */
+  readonly answer: 'some' | 'none' | 'no-such-name';
   readonly count: number;
   /** Milliseconds since the epoch. */
   readonly first: number;
@@ -35,18 +38,28 @@ export interface Summary {
   /** Most frequent first. */
   readonly reached: readonly DestinationSummary[];
   readonly denied: readonly DestinationSummary[];
+  /** Names that were looked up and do not exist, whatever the type that was asked for. */
+  readonly missing: readonly DestinationSummary[];
   /** Flows, requests and queries, each counted once. */
   readonly records: number;
 }
+
+const isMissing = (r: AnyRecord): boolean =>
+  r.kind === 'dns' &&
+  verdictText(r) === 'permit' &&
+  r.rcode === 'NXDOMAIN' &&
+  (r.type === 'A' || r.type === 'AAAA') &&
+  r.name !== '';
 
 const summaryOf = (r: AnyRecord): DestinationSummary => ({
   agent: agentText(r),
   verdict: verdictText(r),
   kind: r.kind,
-  destination: destinationText(r),
+  destination: r.kind === 'dns' && isMissing(r) ? sanitise(r.name) : destinationText(r),
   protocol: r.kind === 'dns' ? 'dns' : r.protocol,
-  rule: ruleText(decisiveRule(r)),
+  rule: deciderText(r),
   reason: decisiveReason(r),
+  answer: isMissing(r) ? 'no-such-name' : isUnanswered(r) ? 'none' : 'some',
   count: 1,
   first: r.start,
   last: r.end ?? r.start,
@@ -64,7 +77,7 @@ const merge = (a: DestinationSummary, b: DestinationSummary): DestinationSummary
 });
 
 const keyOf = (s: DestinationSummary): string =>
-  JSON.stringify([s.agent, s.verdict, s.kind, s.protocol, s.destination, s.rule, s.reason]);
+  JSON.stringify([s.agent, s.verdict, s.kind, s.protocol, s.destination, s.rule, s.reason, s.answer]);
 
 const byCount = (a: DestinationSummary, b: DestinationSummary): number =>
   b.count - a.count || (a.destination < b.destination ? -1 : a.destination > b.destination ? 1 : 0);
@@ -80,15 +93,25 @@ const lastOfEach = (records: Iterable<AnyRecord>): readonly AnyRecord[] => {
   return [...last.values()];
 };
 
+const saidBy = (r: AnyRecord, flow: string): string =>
+  JSON.stringify([r.gateway, flow, verdictText(r), destinationText(r), deciderText(r)]);
+
+/** Without the connections whose requests say the same in more detail. */
+const withoutCarriers = (records: readonly AnyRecord[]): readonly AnyRecord[] => {
+  const said = new Set<string>();
+  for (const r of records) if (r.kind === 'request' && r.flow !== undefined) said.add(saidBy(r, r.flow));
+  return records.filter((r) => r.kind !== 'flow' || !said.has(saidBy(r, r.id)));
+};
+
 /**
  * Destinations reached and denied. DNS queries that were answered are left out of `reached`: to resolve is not to reach;
- * a refused one is a destination denied.
+ * a refused one is a destination denied, and one that monitoring let pass is shown with what would be denied.
  */
 export const summarise = (records: Iterable<AnyRecord>): Summary => {
   const groups = new Map<string, DestinationSummary>();
   const distinct = lastOfEach(records);
-  for (const record of distinct) {
-    if (record.kind === 'dns' && record.verdict === 'permit') continue;
+  for (const record of withoutCarriers(distinct)) {
+    if (record.kind === 'dns' && verdictText(record) === 'permit' && !isMissing(record)) continue;
     const one = summaryOf(record);
     const key = keyOf(one);
     const before = groups.get(key);
@@ -96,8 +119,9 @@ export const summarise = (records: Iterable<AnyRecord>): Summary => {
   }
   const all = [...groups.values()].sort(byCount);
   return {
-    reached: all.filter((s) => s.verdict !== 'deny'),
+    reached: all.filter((s) => s.verdict !== 'deny' && s.answer !== 'no-such-name'),
     denied: all.filter((s) => s.verdict === 'deny'),
+    missing: all.filter((s) => s.answer === 'no-such-name'),
     records: distinct.length,
   };
 };

@@ -1,13 +1,14 @@
 import {
   agentText,
+  deciderText,
   decisiveReason,
-  decisiveRule,
   destinationText,
+  remarkText,
   requestText,
-  ruleText,
   verdictText,
 } from './describe.ts';
 import type { AnyRecord } from './record.ts';
+import { sanitise } from './text.ts';
 
 /** One column of a table of records. `value` is sanitised text. */
 export interface Column {
@@ -18,15 +19,19 @@ export interface Column {
 
 /** The columns that the command line and the console show, in their order. */
 export const recordColumns: readonly Column[] = [
-  { key: 'time', title: 'TIME', value: (r) => new Date(r.start).toISOString().replace('T', ' ').slice(0, 19) },
+  { key: 'time', title: 'TIME (UTC)', value: (r) => new Date(r.start).toISOString().replace('T', ' ').slice(0, 19) },
   { key: 'verdict', title: 'VERDICT', value: verdictText },
   { key: 'agent', title: 'AGENT', value: agentText },
   { key: 'kind', title: 'KIND', value: (r) => (r.kind === 'flow' ? r.protocol : r.kind) },
   { key: 'destination', title: 'DESTINATION', value: destinationText },
   { key: 'request', title: 'REQUEST', value: requestText },
+  { key: 'remark', title: 'REMARK', value: remarkText },
   { key: 'reason', title: 'REASON', value: decisiveReason },
-  { key: 'rule', title: 'RULE', value: (r) => ruleText(decisiveRule(r)) },
+  { key: 'rule', title: 'RULE', value: deciderText },
 ];
+
+/** The gateway that wrote the record; of `run`, the run. For tables that show several. */
+export const runColumn: Column = { key: 'run', title: 'RUN', value: (r) => sanitise(r.gateway) };
 
 /** Records as aligned text, a title line first; columns that are empty in every record are left out. */
 export const recordTable = (records: readonly AnyRecord[], columns: readonly Column[] = recordColumns): string => {

@@ -165,10 +165,14 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
 
   /** A packet that made no flow. The same again within seconds is the same denial. */
   const denied = (event: KernelEvent): void => {
+    // Nothing is live where a first packet is denied: what was there before was begun anew.
+    const before = live.get(textOf(event.key));
+    before?.release();
+    live.delete(textOf(event.key));
     const text = `${textOf(event.key)} ${event.flow.reason}`;
     const now = options.now();
-    const before = denials.get(text);
-    if (before !== undefined && now - before < sameDenial) return;
+    const last = denials.get(text);
+    if (last !== undefined && now - last < sameDenial) return;
     denials.delete(text);
     denials.set(text, now);
     if (denials.size > rememberedDenials) denials.delete(denials.keys().next().value!);

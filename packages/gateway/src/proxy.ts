@@ -37,7 +37,7 @@ export interface ProxyOptions {
 }
 
 export const proxyDefaults = {
-  connectTimeout: 5000,
+  connectTimeout: 3000,
   undecidedTimeout: 10_000,
   idle: 3_600_000,
   linger: 1000,
@@ -61,6 +61,12 @@ interface Arrival {
   readonly candidates: readonly Address[];
   readonly slot: number | undefined;
 }
+
+/** Of the family that the agent dialled first; the others are a way all the same, since the proxy makes a connection of its own. */
+const inDialOrder = (addresses: readonly Address[], { family }: Address): readonly Address[] => [
+  ...addresses.filter((one) => one.family === family),
+  ...addresses.filter((one) => one.family !== family),
+];
 
 const nothing = { toDestination: 0n, toAgent: 0n };
 
@@ -98,7 +104,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
         request: unknown,
         mcp: unknown,
       },
-      candidates: binding?.addresses ?? (pooled ? [] : [destination]),
+      candidates: binding === undefined ? (pooled ? [] : [destination]) : inDialOrder(binding.addresses, destination),
       slot: binding?.id,
     };
   };

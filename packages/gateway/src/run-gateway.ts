@@ -289,7 +289,7 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
       held.close();
     });
   }
-  openRelays(options, network.agent, undo);
+  openRelays(options, host, network.agent, undo);
   const renew = (next: LoadedPlan): void => {
     const held = [...nameOfId, ...[...claimedIds].map(([name, id]) => [id, name] as const)];
     kernel.apply(
@@ -304,8 +304,23 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
   return { agentNamespace: network.agent, gatewayNamespace: network.gateway, kernel, renew };
 };
 
+const bindHere = (host: NetworkNamespace, port: number): number => {
+  try {
+    return openListener(host, { address: loopback, port, kind: 'tcp' });
+  } catch (e) {
+    throw new Error(
+      `--publish: port ${port} cannot be opened on this machine: ${e instanceof Error ? e.message : String(e)}`,
+    );
+  }
+};
+
 /** Ports joined between the command's loopback and the host's, by sockets of this process in both. */
-const openRelays = (options: RunGatewayOptions, agent: NetworkNamespace, undo: (step: () => void) => void): void => {
+const openRelays = (
+  options: RunGatewayOptions,
+  host: NetworkNamespace,
+  agent: NetworkNamespace,
+  undo: (step: () => void) => void,
+): void => {
   const limits = { connections: 256, idle: 3_600_000 } as const;
   for (const port of options.hostPorts) {
     const listener = listenOn(openListener(agent, { address: loopback, port, kind: 'tcp' }), options.warn);
@@ -320,9 +335,8 @@ const openRelays = (options: RunGatewayOptions, agent: NetworkNamespace, undo: (
     });
   }
   for (const port of options.publish) {
-    const listener = createServer({ allowHalfOpen: true });
-    listener.on('error', (e) => options.warn(`--publish ${port}: ${e.message}`));
-    listener.listen(port, '127.0.0.1');
+    // Bound at once, so that a port that is taken is an error before the command starts.
+    const listener = listenOn(bindHere(host, port), options.warn);
     const relay = createRelay({ ...limits, listener, dial: () => connectFrom(agent, loopback, port) });
     undo(() => {
       listener.close();

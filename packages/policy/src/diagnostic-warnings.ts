@@ -27,10 +27,22 @@ export const warningEntries = [
     'Name destinations, `web` groups and ports.',
   ),
   entry(
+    'permit-without-web',
+    'permit of the whole internet without names',
+    'The rule permits every address of the internet on its ports, whatever name stands behind it, and makes no name resolvable: a name is resolved only if a permit names it.',
+    'web: [code-host]    # a WebGroup with the names that are meant',
+  ),
+  entry(
     'group-matches-nothing',
     'group that resolves to nothing',
     'None of its selectors matches a workload of the inventory in this set, so rules that name it match nothing.',
     'Correct the selector, or add the workload to the inventory.',
+  ),
+  entry(
+    'name-answered-locally',
+    'name that is never resolved',
+    'Names of one label, `localhost`, and names below `.localhost`, `.local`, `.invalid`, `.onion`, `.alt` and `.arpa` are answered by the gateway itself and never asked of anybody, so no permit makes them reachable.',
+    'domains: [db.internal.example]    # the full name; a port of this machine is reached with `run --host-port`',
   ),
   entry(
     'shared-hosting',

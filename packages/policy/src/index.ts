@@ -3,6 +3,8 @@
  * and what it means (the reference evaluator, schedules, explanation).
  * Not here: the compiled form that is enforced (plan, compiler), facts and reasons (verdict), reading files.
  */
+
+export { parseInstant } from './build-schedule.ts';
 export type { Diagnostic } from './diagnostic.ts';
 export { type FormatOptions, formatDiagnostics } from './diagnostic-format.ts';
 export {
@@ -27,6 +29,7 @@ export {
 export { type Prepared, prepare } from './evaluate-prepare.ts';
 export { type ExplainStep, type Explanation, explainPrepared, explainWalk } from './explain.ts';
 export { defaultLimits, type Limits } from './limits.ts';
+export { isLocalName } from './local-names.ts';
 export {
   builtInSmartGroups,
   builtInWebGroups,
@@ -61,3 +64,4 @@ export {
 export { nextChanges, scheduleActive } from './schedule.ts';
 export { kindSchemas, kinds, policySchema, schemaFiles, unsupportedKinds } from './schema.ts';
 export { apiVersion } from './schema-parts.ts';
+export { permitsEveryName } from './without-web.ts';

@@ -1,11 +1,13 @@
 import { isExactPattern } from '@cofferdam/net';
 import type { Lint } from './lint.ts';
+import { isLocalName } from './local-names.ts';
 import { selectsWorkload } from './resolve.ts';
 import { child } from './tree.ts';
 
 export const lintGroups = (lint: Lint): void => {
   warnOfNobody(lint);
   warnOfSharedHosting(lint);
+  warnOfLocalNames(lint);
 };
 
 /** Only where the set brings an inventory: otherwise a run or a gateway brings its own. */
@@ -22,6 +24,25 @@ const warnOfNobody = ({ policy, nodes, warnAt }: Lint): void => {
     if (node === undefined) continue;
     const help = 'correct a selector, or add the workload to the inventory';
     warnAt('group-matches-nothing', node, message, help);
+  }
+};
+
+/** Such names never come to a permit: the gateway answers them itself, most of them with NXDOMAIN. */
+const warnOfLocalNames = ({ policy, nodes, warnAt }: Lint): void => {
+  for (const group of policy.webGroups.values()) {
+    const list = child(child(nodes.get(group), 'spec'), 'domains');
+    for (const [index, pattern] of group.domains.entries()) {
+      const exact = isExactPattern(pattern);
+      // The fixed part of `*.com` alone is no name yet.
+      if (!isLocalName(exact || pattern.fixed.includes('.') ? pattern.fixed : `any.${pattern.fixed}`)) continue;
+      const node = list?.kind === 'list' ? list.items[index] : undefined;
+      if (node === undefined) continue;
+      const why = exact && !pattern.fixed.includes('.') ? 'a name of one label' : 'a local name';
+      const message = `\`${pattern.text}\` is never resolved: ${why} is answered by the gateway itself`;
+      const help =
+        'write the full name, such as `db.internal.example`; for a port of this machine see `run --host-port`';
+      warnAt('name-answered-locally', node, message, help);
+    }
   }
 };
 

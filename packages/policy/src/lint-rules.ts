@@ -3,11 +3,12 @@ import type { Lint } from './lint.ts';
 import type { Rule, Selector, WebGroup } from './model.ts';
 import { holdsPort, listsAlone } from './scope-ports.ts';
 import { child } from './tree.ts';
+import { permitsEveryName } from './without-web.ts';
 
 /** Warnings about one rule by itself. */
 export const lintRule = (lint: Lint, rule: Rule): void => {
   warnOfExpiry(lint, rule);
-  warnOfEverything(lint, rule);
+  if (!warnOfEverything(lint, rule)) warnOfEveryName(lint, rule);
   warnOfReserved(lint, rule);
   warnOfServerFirst(lint, rule);
   warnOfQuic(lint, rule);
@@ -65,16 +66,26 @@ const warnOfOpening = ({ policy, warn }: Lint, rule: Rule): void => {
 const selectorsOf = ({ policy }: Lint, rule: Rule): readonly Selector[] =>
   rule.to.flatMap((name) => policy.smartGroups.get(name)?.any ?? []);
 
-const warnOfEverything = (lint: Lint, rule: Rule): void => {
-  if (rule.action !== 'permit' || rule.protocol === 'icmp') return;
-  if (rule.web ?? rule.ports ?? rule.http ?? rule.mcp ?? (rule.tls === 'either' ? undefined : rule.tls)) return;
+const warnOfEverything = (lint: Lint, rule: Rule): boolean => {
+  if (rule.action !== 'permit' || rule.protocol === 'icmp') return false;
+  if (rule.web ?? rule.ports ?? rule.http ?? rule.mcp ?? (rule.tls === 'either' ? undefined : rule.tls)) return false;
   const everywhere =
     rule.to.includes('anywhere') ||
     (rule.to.includes('public-internet') && rule.to.includes('private-networks')) ||
     selectorsOf(lint, rule).some((selector) => selector.kind === 'cidr' && selector.prefix.length === 0);
-  if (!everywhere) return;
+  if (!everywhere) return false;
   const message = `\`${rule.name}\` permits every address and port: these agents are not contained`;
   lint.warn('permit-everything', rule, 'to', message, 'name destinations, `web` groups and `ports`');
+  return true;
+};
+
+/** The easiest mistake with the worst outcome: it reads like a narrow rule, and contains nothing on its ports. */
+const warnOfEveryName = (lint: Lint, rule: Rule): void => {
+  if (!permitsEveryName(lint.policy, rule)) return;
+  const on = rule.ports === undefined ? 'on every port' : 'on these ports';
+  const names = rule.resolve === undefined ? ', and makes no name resolvable' : '';
+  const message = `\`${rule.name}\` permits every address of the internet ${on}${names}`;
+  lint.warn('permit-without-web', rule, 'to', message, 'add `web` with the names that are meant, or narrow `to`');
 };
 
 /** Loopback, link-local and platform addresses are opened only by a prefix inside their range, which this is. */

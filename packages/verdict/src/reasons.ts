@@ -84,7 +84,6 @@ export const reasonTable = [
     'the gateway has no plan',
     'check that the gateway runs and that its policy is valid',
   ),
-  entry(9, 'gateway-service', 'permit', 'packet', 'a service that the operator opened on the gateway for this run', ''),
   entry(
     8,
     'facts-unknown',
@@ -167,7 +166,7 @@ export const reasonTable = [
     'deny',
     'name',
     'too many connections wait for their name at once',
-    'fewer connections at once; see the sizing page',
+    'open fewer connections at once; a place is free again as soon as a name is read',
   ),
   entry(
     31,
@@ -175,7 +174,7 @@ export const reasonTable = [
     'deny',
     'name',
     'the gateway can classify no more names',
-    'restart the run or widen the name budget',
+    'ask for fewer names at once: one is forgotten some time after its last use. A new run begins with none',
   ),
   entry(
     32,
@@ -267,16 +266,30 @@ export const reasonTable = [
     'a TCP segment that neither belongs to a flow nor begins one',
     'connect again',
   ),
-  entry(70, 'flow-table-full', 'deny', 'packet', 'the gateway holds as many flows as it can', 'see the sizing page'),
+  entry(
+    70,
+    'flow-table-full',
+    'deny',
+    'packet',
+    'the gateway holds as many flows as it can',
+    'close connections; idle ones give their place back in time',
+  ),
   entry(
     71,
     'flow-quota',
     'deny',
     'packet',
     'the agent holds as many flows as it may',
-    'close some, or raise the quota',
+    'close some; the number is fixed',
   ),
-  entry(72, 'flow-rate', 'deny', 'packet', 'the agent opens flows faster than it may', 'slow down, or raise the quota'),
+  entry(
+    72,
+    'flow-rate',
+    'deny',
+    'packet',
+    'the agent opens flows faster than it may',
+    'open connections more slowly; the rate is fixed',
+  ),
   entry(
     73,
     'unknown-agent',
@@ -306,7 +319,7 @@ export const reasonTable = [
     'deny',
     'packet',
     'the query looks like a tunnel: too many, too long or too random names under one wildcard',
-    'name the hosts exactly, or acknowledge the group',
+    'write the host names out in the WebGroup: names that policy writes out have no budget',
   ),
   entry(96, 'dns-upstream', 'deny', 'packet', 'no upstream resolver answered', 'check the resolvers'),
   entry(
@@ -315,7 +328,7 @@ export const reasonTable = [
     'deny',
     'packet',
     'the name is permitted but none of its addresses is',
-    'widen the `to` of the rule, or check who answers for this name',
+    'add a group with the address to the `to` of the rule that names it, or check who answers for this name',
   ),
   entry(98, 'dns-rate', 'deny', 'packet', 'the agent asks faster than it may', 'slow down'),
 ] as const satisfies readonly ReasonEntry[];

@@ -21,11 +21,13 @@ import {
 } from '../agent-inventory.ts';
 import type { Context } from '../command.ts';
 import { loadPolicy } from '../load-policy.ts';
+import { answeredHere } from './answered-here.ts';
 import type { explainCommand } from './command.ts';
-import { hintFor } from './hint.ts';
+import { adviceToExtend, hintFor } from './hint.ts';
 import { groupOfAddress, type LookUp, lookUp } from './look-up.ts';
 import { type Question, questionOf } from './question.ts';
 import { type Explained, explanationData, explanationText } from './render.ts';
+import { answeredData, answeredText } from './render-answered.ts';
 import { firstFacts, runStages } from './stages.ts';
 
 const interfaceName = 'agent0';
@@ -59,6 +61,13 @@ export const explain = (context: Context<typeof explainCommand.options>): number
 
   const { name } = question.target;
   const found = name === undefined ? undefined : lookUp(policy, evaluation, agent, name, question.address, question.at);
+  const here = answeredHere(question, found?.outcome === 'answered');
+  if (here !== undefined) {
+    const answered = { question, agent, here };
+    if (values.json) out.line(JSON.stringify(answeredData(answered), null, 2));
+    else out.write(answeredText(answered, out));
+    return 0;
+  }
   const destination = found?.address ?? question.target.address ?? inventory.receiver;
   if (destination === undefined) return fail('it is not said where the agent connects to', 'add `--to NAME:PORT`');
   const address = inventory.addresses.find(({ family }) => family === destination.family) ?? inventory.addresses[0]!;
@@ -76,7 +85,9 @@ export const explain = (context: Context<typeof explainCommand.options>): number
   const outcome = runStages(prepared, facts, question, found);
   const group = groups.find((each) => policy.smartGroups.has(each)) ?? groups[0]!;
   const assumedGroup = found?.assumed === true ? groupOfAddress(policy, destination) : undefined;
-  const later = outcome.verdict === 'deny' ? openingLater(prepared, facts, question, found) : undefined;
+  const denied = outcome.verdict === 'deny';
+  const later = denied ? openingLater(prepared, facts, question, found) : undefined;
+  const expired = denied ? expiredBefore(prepared, facts, question, found) : undefined;
   const explained: Explained = {
     policy,
     prepared,
@@ -85,7 +96,10 @@ export const explain = (context: Context<typeof explainCommand.options>): number
     groups: values.all ? undefined : new Set(groups),
     outcome,
     ...(found !== undefined && { found }),
-    hint: hintFor(outcome, question, agent, group, found, assumedGroup),
+    hint:
+      expired === undefined
+        ? hintFor(outcome, question, agent, group, found, assumedGroup)
+        : adviceToExtend(prepared, expired),
     ...(later !== undefined && { later }),
   };
   if (values.json) out.line(JSON.stringify(explanationData(explained), null, 2));
@@ -109,6 +123,23 @@ const openingLater = (
   for (const at of openings.sort((a, b) => a - b)) {
     const { verdict, reason, rule } = runStages(prepared, { ...facts, at }, question, answered);
     if (verdict === 'permit' && reason === 'rule') return { rule, at };
+  }
+  return undefined;
+};
+
+/** A rule that has expired and permitted the connection until then. */
+const expiredBefore = (
+  prepared: Prepared,
+  facts: Facts,
+  question: Question,
+  found: LookUp | undefined,
+): Exclude<RuleIndex, 'default'> | undefined => {
+  const answered = found && { ...found, outcome: 'answered' as const };
+  for (const { index, rule } of prepared.rules) {
+    const { expires, mode, action } = rule;
+    if (mode !== 'enforce' || action !== 'permit' || expires === undefined || expires > facts.at) continue;
+    const before = runStages(prepared, { ...facts, at: expires - 1 }, question, answered);
+    if (before.verdict === 'permit' && before.reason === 'rule' && before.rule === index) return index;
   }
   return undefined;
 };

@@ -19,6 +19,8 @@ export interface LookUp {
   readonly address: Address;
   /** The address was assumed, not given. */
   readonly assumed: boolean;
+  /** Present where only monitoring answers: what would be said with every monitored rule and the containment enforced. */
+  readonly enforced?: 'dns-not-permitted' | 'dns-address-denied';
 }
 
 /** An address of the public internet that stands for any other; it is never contacted and never shown. */
@@ -46,6 +48,35 @@ const candidates = (policy: PolicySet): readonly Address[] =>
  * where the public internet will not do, the first address that a permit asks for is taken.
  */
 export const lookUp = (
+  policy: PolicySet,
+  context: EvaluationContext,
+  agent: string,
+  name: DomainName,
+  given: Address | undefined,
+  at: number,
+): LookUp => {
+  const now = lookUpOnce(policy, context, agent, name, given, at);
+  if (now.outcome !== 'answered') return now;
+  const { outcome, address } = lookUpOnce(enforcing(policy), { ...context, monitor: false }, agent, name, given, at);
+  return outcome === 'answered' ? { ...now, address } : { ...now, enforced: outcome };
+};
+
+/** The policy once every monitored rule and every containment is promoted. */
+const enforcing = (policy: PolicySet): PolicySet => ({
+  ...policy,
+  smartGroups: new Map(
+    [...policy.smartGroups].map(([name, group]) => [
+      name,
+      group.containment === 'monitor' ? { ...group, containment: 'enforce' as const } : group,
+    ]),
+  ),
+  rulesets: policy.rulesets.map((ruleset) => ({
+    ...ruleset,
+    rules: ruleset.rules.map((rule) => (rule.mode === 'monitor' ? { ...rule, mode: 'enforce' as const } : rule)),
+  })),
+});
+
+const lookUpOnce = (
   policy: PolicySet,
   context: EvaluationContext,
   agent: string,

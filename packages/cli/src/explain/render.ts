@@ -111,8 +111,12 @@ const saidAt = (explained: Explained, result: StageResult): string => {
   const { kind, stage, rule, reason } = result;
   const name = ruleName(explained, rule);
   switch (kind) {
-    case 'answered':
-      return 'answered: a permit covers the name';
+    case 'answered': {
+      const enforced = explained.found?.enforced;
+      return enforced === undefined
+        ? 'answered: a permit covers the name'
+        : `answered, since monitoring answers every name; enforced it is refused: \`${enforced}\``;
+    }
     case 'refused':
       return `refused: ${reasonEntry(reason!).summary}`;
     case 'undecided': {
@@ -227,6 +231,10 @@ const laterText = (explained: Explained): string | undefined => {
 const wouldBeText = (explained: Explained): string | undefined => {
   const { wouldBe, verdict, rule, reason } = explained.outcome;
   if (wouldBe === undefined) return undefined;
+  const refused = explained.found?.enforced;
+  if (refused !== undefined) {
+    return `With every monitored rule and the containment enforced its look-up would be refused, by the default [${refused}].`;
+  }
   if (wouldBe === 'unknown') {
     return reason === 'would-need-opening'
       ? undefined
@@ -282,9 +290,11 @@ export const explanationData = (explained: Explained): object => {
     })),
     ...(wouldBe !== undefined && {
       wouldBe:
-        wouldBe === 'unknown'
-          ? wouldBe
-          : { verdict: wouldBe.verdict, rule: ruleName(explained, wouldBe.rule), reason: wouldBe.reason },
+        found?.enforced !== undefined
+          ? { verdict: 'deny', rule: 'default', reason: found.enforced }
+          : wouldBe === 'unknown'
+            ? wouldBe
+            : { verdict: wouldBe.verdict, rule: ruleName(explained, wouldBe.rule), reason: wouldBe.reason },
     }),
     ...(explained.later !== undefined && {
       later: { rule: ruleName(explained, explained.later.rule), at: new Date(explained.later.at).toISOString() },

@@ -15,6 +15,7 @@ import {
   type Path,
   type Reason,
   type RuleIndex,
+  reasonEntry,
   type Verdict,
   type WouldBe,
 } from '@cofferdam/verdict';
@@ -86,7 +87,9 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
     // What monitored rules would do is asked with all that the client says, whether or not it came to that.
     const whole = question.protocol === 'tcp' ? afterFirstBytes(first, question, path).facts : facts;
     const wouldBe = wouldBePrepared(prepared, whole);
-    const { steps } = explainPrepared(prepared, facts);
+    const walked = explainPrepared(prepared, facts).steps;
+    const steps =
+      found === undefined || found.outcome === 'answered' ? walked : withoutNameless(prepared, walked, reason);
     return { verdict, reason, rule, path, stages, steps, facts, ...(wouldBe !== undefined && { wouldBe }) };
   };
 
@@ -121,6 +124,23 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
   const reason = ended.verdict === 'permit' ? ended.reason : 'would-need-opening';
   stages.push({ stage: 'HTTP request', kind: ended.verdict, rule: atBytes.rule, reason });
   return end(next.facts, ended.verdict, reason, atBytes.rule, path);
+};
+
+/**
+ * After a refused look-up: a permit that looks at no names would let the address through, but there is no connection for it
+ * to decide.
+ */
+const withoutNameless = (prepared: Prepared, steps: readonly ExplainStep[], reason: Reason): readonly ExplainStep[] => {
+  const shown = steps.map((step): ExplainStep => {
+    const rule = step.index === 'default' ? undefined : prepared.rules[step.index]?.rule;
+    if (rule?.action !== 'permit' || rule.web !== undefined) return step;
+    if (step.outcome !== 'decides' && step.outcome !== 'waits') return step;
+    const because =
+      'it permits the address whatever its name, but has no `web`: such a rule makes no name resolvable; add `web`';
+    return { ...step, outcome: 'no-match', because };
+  });
+  if (shown.some(({ outcome }) => outcome === 'decides')) return shown;
+  return [...shown, { index: 'default', rule: 'default', outcome: 'decides', because: reasonEntry(reason).summary }];
 };
 
 type End = (facts: Facts, verdict: Verdict, reason: Reason, rule: RuleIndex, path: Path) => Outcome;

@@ -6,20 +6,25 @@ export const flowsCommand = defineCommand({
   summary: 'show what agents reached and what was denied',
   description: [
     'Reads flow records, one JSON object on a line, from FILE (`-` is standard input), else from the logs of all live and recent runs. All filters must hold.',
-    'The table and the compact lines show a connection once, as it ended. Times are in UTC.',
+    'The table and the compact lines show a connection once, as it ended. Times are in UTC. The records of several runs are sorted by time.',
   ],
   operands: { usage: '[FILE]', least: 0, most: 1, completes: 'path' },
   options: {
     follow: { kind: 'flag', short: 'f', summary: 'go on as records are written, also of runs that begin later' },
     agent: { kind: 'value', value: 'NAME', summary: 'only this agent' },
-    verdict: { kind: 'value', value: 'VERDICT', choices: ['permit', 'deny'], summary: 'only these' },
+    verdict: {
+      kind: 'value',
+      value: 'VERDICT',
+      choices: ['permit', 'deny', 'would-deny', 'lifted'],
+      summary: 'only these; would-deny, also called lifted, is what passed only because it is monitored',
+    },
     rule: { kind: 'value', value: 'RULE', summary: 'only this rule: its name, its id, RULESET/NAME, or `default`' },
     name: { kind: 'value', value: 'NAME', summary: 'only this name or address; `*.example.com` is every name below' },
     reason: {
       kind: 'value',
       value: 'REASON',
       completes: reasonTable.map(({ code }) => code),
-      summary: 'only this reason, such as no-rule',
+      summary: 'only this reason, such as no-rule; also of what would have been denied',
     },
     since: { kind: 'value', value: 'TIME', summary: 'only from then on: `10m`, `2h`, `1d`, or an instant' },
     last: { kind: 'value', short: 'n', value: 'NUMBER', summary: 'only the last so many' },

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { matchesFilter, parseRecord, type RecordFilter } from '@cofferdam/flows';
+import { type AnyRecord, matchesFilter, parseRecord, type RecordFilter } from '@cofferdam/flows';
 import { canonicalName, err, formatAddress, ok, parseAddress, quote, type Result } from '@cofferdam/net';
 import { isReason, reasonTable } from '@cofferdam/verdict';
 import type { Context, OptionValues } from '../command.ts';
@@ -11,7 +11,7 @@ import { counted } from '../text.ts';
 import { parseSince } from '../time.ts';
 import type { flowsCommand } from './command.ts';
 import { type LogTail, openLogTail } from './log-tail.ts';
-import { batchPrinter, livePrinter, type RecordFormat } from './record-printer.ts';
+import { batchPrinter, byTime, livePrinter, type RecordFormat } from './record-printer.ts';
 
 type Values = OptionValues<typeof flowsCommand.options>;
 
@@ -38,7 +38,9 @@ const filterOf = (values: Values, now: number): Result<RecordFilter> => {
   if (wanted !== undefined && !wanted.ok) return wanted;
   return ok({
     ...(agent !== undefined && { agent }),
-    ...(verdict !== undefined && { verdict: verdict as 'permit' | 'deny' }),
+    ...(verdict !== undefined && {
+      verdict: verdict === 'would-deny' ? 'lifted' : (verdict as 'permit' | 'deny' | 'lifted'),
+    }),
     ...(rule !== undefined && { rule }),
     ...(wanted !== undefined && { name: wanted.value }),
     ...(reason !== undefined && { reason }),
@@ -78,10 +80,14 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
     return fail('`--last` and `--follow` exclude each other', 'give one of them');
   const { follow } = values;
   const format = values.json ? 'json' : ((values.format ?? (follow ? 'compact' : 'table')) as RecordFormat);
-  const printer = follow ? livePrinter(format, out) : batchPrinter(format, out, last);
   const damage = new Damage();
   const tails = new Map<string, LogTail>();
 
+  const opened = openAll(context, tails, operands[0], follow);
+  if (opened !== undefined) return opened;
+  const printer = follow ? livePrinter(format, out) : batchPrinter(format, out, last, tails.size < 2);
+  // What several runs have written so far is shown in one order, and what they write from then on as it comes.
+  let backlog: AnyRecord[] | undefined = follow && tails.size > 1 ? [] : undefined;
   let shown = 0;
   const take = (path: string) => (line: string) => {
     if (line.trim() === '' || out.closed.aborted) return;
@@ -89,17 +95,20 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
     if (!record.ok) damage.note(path, record.error.message);
     else if (matchesFilter(filter.value, record.value)) {
       shown++;
-      printer.add(record.value);
+      if (backlog === undefined) printer.add(record.value);
+      else backlog.push(record.value);
     }
   };
 
-  const opened = openAll(context, tails, operands[0], follow);
-  if (opened !== undefined) return opened;
   const readAll = (): void => {
     for (const tail of tails.values()) tail.read(take(tail.path));
   };
   readAll();
-  if (follow) await followOn(context, tails, operands[0], readAll);
+  const written = byTime(backlog ?? []);
+  backlog = undefined;
+  for (const record of written) printer.add(record);
+  const refused = follow ? await followOn(context, tails, operands[0], readAll) : undefined;
+  if (refused !== undefined) return refused;
   for (const tail of tails.values()) {
     // Without `-f`, what stands behind the last newline may be whole all the same.
     if (!follow) takeRest(tail, take(tail.path), damage);
@@ -160,10 +169,9 @@ const openAll = (
     return fail(`${quote(directory)} may not be read`, 'use sudo, or name a log file', 1);
   }
   const errors = listing.kind === 'absent' ? [] : listing.runs.map(({ log }) => openLog(tails, log));
-  if (follow || tails.size > 0) return undefined;
-  if (errors.some((error) => error?.code === 'EACCES')) {
-    return fail('the logs of the runs here may not be read', 'they belong to other users: use sudo', 1);
-  }
+  if (tails.size > 0) return undefined;
+  if (errors.some((error) => error?.code === 'EACCES')) return othersLogs(fail);
+  if (follow) return undefined;
   return fail(
     `no run has left a log in ${quote(directory)}`,
     'start one with `sudo cofferdam run`, or name a log file',
@@ -171,19 +179,24 @@ const openAll = (
   );
 };
 
-/** Until the reader goes away or somebody interrupts. */
+const othersLogs = (fail: Context<typeof flowsCommand.options>['fail']): number =>
+  fail('the logs of the runs here may not be read', 'they belong to other users: use sudo', 1);
+
+/** Until the reader goes away or somebody interrupts. An exit code where there is only what may not be read. */
 const followOn = async (
-  { out, err: output, values }: Context<typeof flowsCommand.options>,
+  { out, err: output, values, fail }: Context<typeof flowsCommand.options>,
   tails: Map<string, LogTail>,
   file: string | undefined,
   readAll: () => void,
-): Promise<void> => {
+): Promise<number | undefined> => {
   const stop = new AbortController();
   const interrupt = (): void => stop.abort();
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
   const done = AbortSignal.any([stop.signal, out.closed]);
   if (tails.size === 0 && output.isTerminal) output.line('cofferdam: nothing is written yet: waiting (Ctrl-C ends)');
+  const refused = new Set<string>();
+  let code: number | undefined;
   while (!done.aborted) {
     try {
       await sleep(pollEvery, undefined, { signal: done });
@@ -194,10 +207,17 @@ const followOn = async (
     if (file === undefined) {
       const listing = listRuns(values.runs ?? runsDirectory);
       const runs = listing.kind === 'runs' ? listing.runs : [];
-      for (const { log } of runs) if (!tails.has(log) && existsSync(log)) openLog(tails, log);
+      for (const { log } of runs) {
+        if (tails.has(log) || openLog(tails, log)?.code !== 'EACCES') continue;
+        // A run that is just being made belongs to root alone for a moment.
+        if (refused.has(log) && tails.size === 0) code = othersLogs(fail);
+        refused.add(log);
+      }
+      if (code !== undefined) break;
     } else if (tails.size === 0 && existsSync(file)) openLog(tails, file);
     readAll();
   }
   process.off('SIGINT', interrupt);
   process.off('SIGTERM', interrupt);
+  return code;
 };

@@ -1,4 +1,12 @@
-import { type AnyRecord, encodeRecord, recordLine, recordTable, verdictText } from '@cofferdam/flows';
+import {
+  type AnyRecord,
+  encodeRecord,
+  recordColumns,
+  recordLine,
+  recordTable,
+  runColumn,
+  verdictText,
+} from '@cofferdam/flows';
 import type { Output } from '../output.ts';
 import type { Style } from '../style.ts';
 
@@ -21,40 +29,54 @@ const keyOf = ({ gateway, id }: AnyRecord): string => `${gateway}\n${id}`;
 
 const timeOf = ({ start, end }: AnyRecord): number => end ?? start;
 
-/** Everything is read, then shown, oldest first. */
-export const batchPrinter = (format: RecordFormat, out: Output, last: number | undefined): RecordPrinter => {
-  const flat: AnyRecord[] = [];
+/** Oldest first. Stable: what was written first stays first. */
+export const byTime = (records: Iterable<AnyRecord>): AnyRecord[] => [...records].sort((a, b) => timeOf(a) - timeOf(b));
+
+/** With the run where there are several. */
+const columnsFor = (records: readonly AnyRecord[]) =>
+  new Set(records.map(({ gateway }) => gateway)).size > 1 ? [runColumn, ...recordColumns] : recordColumns;
+
+/**
+ * Everything is read, then shown, oldest first. `ordered`: the records come in their order, so that those that a program reads need not
+ * be held back.
+ */
+export const batchPrinter = (
+  format: RecordFormat,
+  out: Output,
+  last: number | undefined,
+  ordered: boolean,
+): RecordPrinter => {
+  let flat: AnyRecord[] = [];
   const byKey = new Map<string, AnyRecord>();
   const limit = last ?? Number.POSITIVE_INFINITY;
   return {
     add(record) {
       if (format === 'json') {
-        if (last === undefined) out.line(encodeRecord(record));
+        if (last === undefined && ordered) out.line(encodeRecord(record));
         else {
           flat.push(record);
-          if (flat.length > 2 * limit + 64) flat.splice(0, flat.length - limit);
+          if (flat.length > 2 * limit + 64) flat = (ordered ? flat : byTime(flat)).slice(-limit);
         }
         return;
       }
       const key = keyOf(record);
       const before = byKey.get(key);
       if (before !== undefined && before.end !== undefined && record.end === undefined) return;
-      // Taken out and put in again, so that the oldest is always the first.
-      byKey.delete(key);
       byKey.set(key, record);
+      // The logs of several runs come one after the other: the oldest need not have come first.
       if (byKey.size > 2 * limit + 64)
-        for (const old of [...byKey.keys()].slice(0, byKey.size - limit)) byKey.delete(old);
+        for (const old of byTime(byKey.values()).slice(0, -limit)) byKey.delete(keyOf(old));
     },
     finish() {
       if (format === 'json') {
-        for (const record of flat.slice(-limit)) out.line(encodeRecord(record));
+        for (const record of ordered ? flat.slice(-limit) : byTime(flat).slice(-limit)) out.line(encodeRecord(record));
         return;
       }
-      const records = [...byKey.values()].sort((a, b) => timeOf(a) - timeOf(b));
+      const records = byTime(byKey.values());
       const shown = limit === Number.POSITIVE_INFINITY ? records : records.slice(-limit);
       if (format === 'compact') for (const record of shown) out.line(paint(out.style, record, recordLine(record)));
       else if (shown.length > 0) {
-        const [title = '', ...lines] = recordTable(shown).split('\n');
+        const [title = '', ...lines] = recordTable(shown, columnsFor(shown)).split('\n');
         out.line(out.style.bold(title));
         for (const [i, line] of lines.entries()) out.line(paint(out.style, shown[i]!, line));
       }

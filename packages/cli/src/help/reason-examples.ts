@@ -10,7 +10,8 @@ export const reasonExamples: { readonly [Code in Reason]?: string } = {
   'rule-denies': permit(['to: [public-internet]', 'web: [example]', 'protocol: tcp', 'ports: [443]']),
   quic: permit(['to: [public-internet]', 'protocol: udp', 'ports: [443]    # by itself, and without web']),
   monitored: 'kind: SmartGroup\nspec:\n  containment: enforce',
-  'name-mismatch': 'curl https://api.example.com    # not: curl -H "Host: other.example" https://api.example.com',
+  'name-mismatch':
+    'curl https://api.example.com\n# not: curl --connect-to api.example.com:443:other.example:443 https://api.example.com',
   'plain-http-unread': permit([
     'to: [public-internet]',
     'web: [example]',

@@ -28,7 +28,7 @@ export const runCommand = defineCommand({
       summary: 'the workload that CMD is; needed where the policy speaks of several',
     },
     label: { kind: 'list', value: 'KEY=VALUE', summary: 'a label of that workload' },
-    monitor: { kind: 'flag', summary: 'deny nothing and say what would have been denied' },
+    monitor: { kind: 'flag', summary: 'deny nothing but reserved addresses, and say what would have been denied' },
     resolver: { kind: 'list', value: 'IP', summary: 'ask this resolver instead of those in /etc/resolv.conf' },
     share: {
       kind: 'list',

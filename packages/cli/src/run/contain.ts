@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
+import { resolve } from 'node:path';
 import { kernelObjectFile, topology } from '@cofferdam/datapath';
 import { type RunGateway, startRunGateway, type UpstreamServer } from '@cofferdam/gateway';
 import type { PolicySet } from '@cofferdam/policy';
@@ -13,7 +14,7 @@ import {
   writableBy,
 } from '@cofferdam/sandbox';
 import { createRunDirectory, flowsFile, isLiveRun, pruneRuns, startTicksOf } from '../run-directory.ts';
-import { openFlowSink } from './flow-sink.ts';
+import { type FlowSink, openFlowSink } from './flow-sink.ts';
 import { RunError, type RunOptions } from './options.ts';
 import { prepareRun } from './prepare-run.ts';
 import { createReporter } from './reporter.ts';
@@ -40,6 +41,25 @@ const hiddenFiles = (log: string | undefined): readonly string[] => [
   ...(log === undefined ? [] : [log]),
 ];
 
+const openLog = (path: string): FlowSink => {
+  try {
+    return openFlowSink(path);
+  } catch (e) {
+    throw new RunError(
+      `--log: ${e instanceof Error ? e.message : String(e)}`,
+      'name a file in a directory that exists and can be written',
+    );
+  }
+};
+
+/** What the operator opened by hand, since no rule and no record will say it. */
+const openings = (options: RunOptions): readonly string[] => [
+  ...options.hostPorts.map(
+    (port) => `port ${port} of this machine is open to the command as its own localhost:${port}`,
+  ),
+  ...options.publish.map((port) => `port ${port} of the command is open on this machine’s 127.0.0.1:${port}`),
+];
+
 /** Runs the command contained and returns its exit code. Everything made is undone when it returns or throws. */
 export const contain = async (
   policy: PolicySet,
@@ -55,6 +75,7 @@ export const contain = async (
 
   const user = invokingUser(process.env);
   if (!user.ok) throw new RunError(user.error.message, user.error.help);
+  const log = options.log === undefined ? undefined : openLog(options.log);
   pruneRuns();
   const run = randomBytes(4).toString('hex');
   const agent = prepared.workload.name;
@@ -66,7 +87,7 @@ export const contain = async (
     command: options.command,
     started: Date.now(),
   });
-  const sinks = [openFlowSink(flowsFile(run)), ...(options.log === undefined ? [] : [openFlowSink(options.log)])];
+  const sinks = [openFlowSink(flowsFile(run)), ...(log === undefined ? [] : [log])];
   const reporter = createReporter(groupOf(policy, agent));
   let gateway: RunGateway | undefined;
   let renewal: NodeJS.Timeout | undefined;
@@ -87,13 +108,14 @@ export const contain = async (
       warn: console.warn,
       isAlive: isLiveRun,
     });
+    if (!options.quiet) for (const line of openings(options)) console.say(line);
     renewal = renewPlan(gateway, policy, options, resolvers, console);
     return await command(gateway, user.value, files, options, console, early.stop);
   } finally {
     clearInterval(renewal);
     early.stop();
     gateway?.close();
-    if (!options.quiet) for (const line of reporter.table()) console.say(line);
+    if (!options.quiet && gateway !== undefined) for (const line of reporter.table()) console.say(line);
     for (const sink of sinks) {
       const { count, because } = sink.lost();
       if (count > 0) console.warn(`${count} records could not be written: ${because}`);
@@ -162,7 +184,7 @@ const command = async (
   }
   if (!options.quiet) for (const warning of spec.value.warnings) console.warn(warning);
   for (const file of files) {
-    const how = writableBy(user, file, spec.value.writable);
+    const how = file === '<stdin>' ? undefined : writableBy(user, resolve(file), spec.value.writable);
     if (how !== undefined) console.warn(`the command can change its own policy for the next run: ${how}`);
   }
   let stop = (): void => undefined;

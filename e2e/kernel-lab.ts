@@ -144,7 +144,7 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
       plan = loaded;
       kernel.apply(
         loaded,
-        { ifindexes, pools: [pools.v4, pools.v6] },
+        { ifindexes, pools: [pools.v4, pools.v6], own: [] },
         [...ids].map(([name, id]) => ({ id, classes: classifyName(loaded, name) })),
       );
     },

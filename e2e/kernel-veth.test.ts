@@ -166,7 +166,7 @@ describe('over real interfaces', { skip }, () => {
       permit({ ports: ['9000'] }),
       permit({ protocol: 'udp' }),
     ]);
-    kernel.apply(loadedPlan(policy, contextOf(policy)), { ifindexes: () => [ifindex], pools: [] });
+    kernel.apply(loadedPlan(policy, contextOf(policy)), { ifindexes: () => [ifindex], pools: [], own: [] });
     const nft = openNftables(gateway);
     nft.run(
       gatewayRuleset({

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, renameSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,7 +25,7 @@ test('a table: each connection once, oldest first', () => {
   assert.equal(
     out,
     [
-      'TIME                 VERDICT  AGENT       KIND  DESTINATION          REASON            RULE',
+      'TIME (UTC)           VERDICT  AGENT       KIND  DESTINATION          REASON            RULE',
       '2020-01-30 09:00:00  permit   desk-agent  tcp   github.com:443       rule              desk/code',
       '2020-01-30 09:02:00  deny     desk-agent  tcp   gist.github.com:443  no-rule           default',
       '2020-01-30 09:03:00  deny     desk-agent  tcp   169.254.169.254:80   reserved-address  default',
@@ -57,6 +57,8 @@ const filters: readonly [args: readonly string[], shown: readonly string[]][] = 
   ],
   [['--name', '169.254.169.254'], ['3']],
   [['--reason', 'no-rule'], ['2']],
+  [['--verdict', 'would-deny'], []],
+  [['--verdict', 'lifted'], []],
   [
     ['--since', '2020-01-30T09:03:00Z'],
     ['3', '4'],
@@ -134,6 +136,31 @@ test('without a file: the logs of all runs, by time', () => {
   );
 });
 
+test('several runs: by time before the last are taken, and the table names the run', () => {
+  const runs = join(directory, 'mixed-runs');
+  const line = (gateway: string, id: string, at: number): string =>
+    flowLine({ id, at, end: at, name: 'github.com', rule: 'code' }).replace('"gateway":"g"', `"gateway":"${gateway}"`);
+  // The run that is read first has the newest record, and too many for what is kept.
+  const many = Array.from({ length: 80 }, (_, i) => line('aaaa', `a${i}`, 20 + i));
+  const old = Array.from({ length: 80 }, (_, i) => line('bbbb', `b${i}`, i / 8));
+  for (const [run, lines] of [
+    ['aaaa', many],
+    ['bbbb', [...old, line('bbbb', 'b99', 98.5)]],
+  ] as const) {
+    mkdirSync(join(runs, run), { recursive: true });
+    writeFileSync(join(runs, run, 'flows.jsonl'), `${lines.join('\n')}\n`);
+  }
+  const last = ['--runs', runs, '-n', '3'];
+  assert.deepEqual(ids(cofferdam(['flows', '--json', ...last]).out), ['a78', 'b99', 'a79']);
+  assert.deepEqual(ids(cofferdam(['flows', '--json', '--runs', runs]).out).slice(79, 81), ['b79', 'a0']);
+  const table = cofferdam(['flows', ...last]).out.split('\n');
+  assert.match(table[0]!, /^RUN {3}TIME \(UTC\)/);
+  assert.deepEqual(
+    table.slice(1, 4).map((row) => row.slice(0, 4)),
+    ['aaaa', 'bbbb', 'aaaa'],
+  );
+});
+
 /** A follower, and what it has said so far. */
 const follow = (t: TestContext, args: readonly string[]) => {
   const child = spawn(process.execPath, [program, 'flows', '-f', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -186,6 +213,44 @@ test('following all runs: also one that begins later', { timeout: 60_000 }, asyn
   writeFileSync(join(runs, 'cccc/flows.jsonl'), `${morningLog.join('\n')}\n`);
   await until('gist.github.com');
   await until('169.254.169.254');
+});
+
+test('logs of others: said at once, with `-f` as without', { timeout: 60_000 }, (t) => {
+  const runs = join(directory, 'runs-of-others');
+  mkdirSync(join(runs, 'aaaa'), { recursive: true });
+  writeFileSync(join(runs, 'aaaa/flows.jsonl'), '');
+  chmodSync(join(runs, 'aaaa'), 0);
+  chmodSync(directory, 0o711);
+  // Root reads everything, so it becomes nobody.
+  const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+  const as = (...args: readonly string[]) =>
+    spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', timeout: 30_000, ...nobody });
+  if (as('--version').status !== 0) return t.skip('nobody may not read this checkout');
+  const plain = as('flows', '--runs', runs);
+  const followed = as('flows', '-f', '--runs', runs);
+  chmodSync(join(runs, 'aaaa'), 0o700);
+  assert.match(plain.stderr, /the logs of the runs here may not be read/);
+  assert.deepEqual([followed.status, followed.stderr], [1, plain.stderr]);
+});
+
+test('following several runs: what they have written comes in one order', { timeout: 60_000 }, async (t) => {
+  const runs = join(directory, 'followed-runs');
+  for (const [run, lines] of [
+    ['aaaa', [morningLog[4]]],
+    ['bbbb', [morningLog[2], morningLog[3]]],
+  ] as const) {
+    mkdirSync(join(runs, run), { recursive: true });
+    writeFileSync(join(runs, run, 'flows.jsonl'), `${lines.join('\n')}\n`);
+  }
+  const { until, said } = follow(t, ['--runs', runs]);
+  await until('api.example.com');
+  assert.deepEqual(
+    said()
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.slice(0, 5)),
+    ['09:02', '09:03', '09:04'],
+  );
 });
 
 test('following into a reader that went away ends', { timeout: 60_000 }, async (t) => {

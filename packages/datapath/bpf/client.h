@@ -12,6 +12,7 @@
 
 #include "flow.h"
 #include "hello.h"
+#include "plain-http.h"
 
 enum segment {
 	SEGMENT_PASS,

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { parsePrefix, prefixesOverlap } from '@cofferdam/net';
 import {
   acceptInForeignChains,
@@ -13,6 +13,7 @@ import {
   tableOf,
 } from './host-ruleset.ts';
 import { ip, ipList, setKernel } from './ip-command.ts';
+import { lockFile } from './libc.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 import type { Nftables } from './nftables.ts';
 import { topology as t, type Uplink, uplink, uplinkCount } from './topology.ts';
@@ -134,19 +135,40 @@ const clean = (host: NetworkNamespace, nft: Nftables, run: string): void => {
   if (runsIn(nft.list('list ruleset')).length === 0) restoreForwarding(host, nft);
 };
 
+const lockDirectory = '/run/cofferdam';
+
+/** One run at a time changes the host: the last one to end must not turn off what the next has just found on. */
+const alone = <T>(work: () => T): T => {
+  mkdirSync(lockDirectory, { recursive: true, mode: 0o755 });
+  const fd = openSync(`${lockDirectory}/host.lock`, 'a', 0o600);
+  try {
+    lockFile(fd);
+    return work();
+  } finally {
+    closeSync(fd);
+  }
+};
+
 /** Takes away what runs that are dead have left in the host. Returns their names. */
 export const cleanHost = (
   host: NetworkNamespace,
   nft: Nftables,
   isAlive: (run: string) => boolean,
-): readonly string[] => {
+): readonly string[] => alone(() => cleanDead(host, nft, isAlive));
+
+const cleanDead = (host: NetworkNamespace, nft: Nftables, isAlive: (run: string) => boolean): readonly string[] => {
   const dead = runsIn(nft.list('list ruleset')).filter((run) => !isAlive(run));
   for (const run of dead) clean(host, nft, run);
   return dead;
 };
 
-export const linkToHost = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLink => {
-  cleanHost(host, nft, isAlive);
+export const linkToHost = (options: HostLinkOptions): HostLink => {
+  const link = alone(() => makeLink(options));
+  return { ...link, close: () => alone(link.close) };
+};
+
+const makeLink = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLink => {
+  cleanDead(host, nft, isAlive);
   const addresses = freeUplink(host, run);
   const link = linkName(run);
   let closed = false;

@@ -13,6 +13,7 @@ const bindC = libc.func('int bind(int fd, const void *address, unsigned int leng
 const listenC = libc.func('int listen(int fd, int backlog)');
 const connectC = libc.func('int connect(int fd, const void *address, unsigned int length)');
 const indexC = libc.func('unsigned int if_nametoindex(const char *name)');
+const flockC = libc.func('int flock(int fd, int operation)');
 const clockC = libc.func('int clock_gettime(int clock, _Out_ int64_t *time)');
 
 /** A system call that failed, by its name and the error number of <errno.h>. */
@@ -70,6 +71,10 @@ export const connectSocket = (fd: number, address: Buffer, text: string): void =
   if (connectC(fd, address, address.length) < 0 && koffi.errno() !== EINPROGRESS)
     throw new SystemCallError('connect', koffi.errno(), text);
 };
+
+const LOCK_EX = 2;
+/** Waits for a lock of the whole file, which ends with its last descriptor: also where the process is killed. */
+export const lockFile = (fd: number): void => void checked('flock', flockC(fd, LOCK_EX));
 
 /** Index of an interface in the namespace of the calling thread; 0 where there is none. */
 export const interfaceIndex = (name: string): number => indexC(name);

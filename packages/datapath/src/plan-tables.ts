@@ -46,6 +46,8 @@ export interface PlanPlacement {
   readonly ifindexes: (name: string | undefined) => readonly number[];
   /** Prefixes of the synthetic pools. */
   readonly pools: readonly string[];
+  /** Prefixes that hold the gateway's own addresses, pools among them: whatever else is in them is the gateway's. */
+  readonly own: readonly string[];
   /** Boot time in nanoseconds of a moment in milliseconds since the epoch. */
   readonly bootTimeOf: (ms: number) => bigint;
 }
@@ -273,18 +275,24 @@ const destinations = (tables: KernelTables, place: PlanPlacement): KernelMap => 
   const none = tables.destinationClasses[0]!;
   map.set(destinationKey(4, new Uint8Array(4), 0), value(none.row, none.flags));
   map.set(destinationKey(6, new Uint8Array(16), 0), value(none.row, none.flags));
-  const pools = place.pools.map((text): Prefix => {
+  const parse = (text: string): Prefix => {
     const parsed = parsePrefix(text);
     if (!parsed.ok) throw new Error(parsed.error.message);
     return parsed.value;
-  });
-  for (const { address, length } of pools)
-    map.set(destinationKey(address.family, addressToBytes(address), length), value(0, poolFlag));
+  };
+  const [own, pools] = [place.own.map(parse), place.pools.map(parse)];
+  const ours: readonly (readonly [Prefix, number])[] = [
+    ...own.map((prefix) => [prefix, destinationFlag.gateway] as const),
+    ...pools.map((prefix) => [prefix, poolFlag] as const),
+  ];
+  for (const [{ address, length }, flag] of ours)
+    map.set(destinationKey(address.family, addressToBytes(address), length), value(0, flag));
   for (const prefix of tables.destinations) {
     const found = tables.destinationClasses[prefix.class]!;
     // Addresses of a pool stand for names and are judged by what they stand for, whatever a `cidr` says of them.
-    const inPool = pools.some((pool) => prefixCovers(pool, prefixOf(addressFromBytes(prefix.bytes), prefix.length)));
-    if (inPool && (found.flags & destinationFlag.gateway) === 0) continue;
+    const written = prefixOf(addressFromBytes(prefix.bytes), prefix.length);
+    const isOurs = ours.some(([one]) => prefixCovers(one, written));
+    if (isOurs && (found.flags & destinationFlag.gateway) === 0) continue;
     map.set(destinationKey(prefix.family, prefix.bytes, prefix.length), value(found.row, found.flags));
   }
   return map;

@@ -6,7 +6,6 @@ import { test } from 'node:test';
 import { addressToBytes, parseAddress } from '@cofferdam/net';
 import { destinationFlag } from '@cofferdam/plan';
 import { reasonTable } from '@cofferdam/verdict';
-import { copies } from '../../../tools/generate-reasons.ts';
 import {
   agentFlag,
   agentKey,
@@ -139,9 +138,7 @@ test('flags of the header that share a word do not share a bit', () => {
   }
 });
 
-test('the copies of the reasons table are fresh, and every number fits the byte that carries it', () => {
-  for (const { file, text } of copies)
-    assert.equal(readFileSync(new URL(file, root), 'utf8'), text(), `${file} is stale: run tools/generate-reasons.ts`);
+test('every number of a reason fits the byte that carries it', () => {
   assert.ok(reasonTable.every(({ number }) => number >= 0 && number <= 255));
   assert.equal(new Set(reasonTable.map(({ number }) => number)).size, reasonTable.length);
 });

@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { known } from '@cofferdam/verdict';
 import fc from 'fast-check';
-import { encodeRecord, parseRecord, recordLine, recordTable, sanitise } from '../src/index.ts';
-import { dnsRecord, everyShape, flowRecord } from './records.ts';
+import {
+  encodeRecord,
+  parseRecord,
+  recordColumns,
+  recordLine,
+  recordTable,
+  runColumn,
+  sanitise,
+} from '../src/index.ts';
+import { dnsRecord, everyShape, flowRecord, name } from './records.ts';
 
 const seed = Number(process.env.COFFERDAM_SEED ?? Date.now() % 2 ** 31);
 
@@ -85,6 +94,39 @@ describe('text for people', () => {
 
   test('what monitoring let pass is shown as lifted', () => {
     assert.match(recordLine(flowRecord({ enforced: false, reason: 'monitored' })), /lifted/);
+  });
+
+  const remarks: readonly (readonly [what: string, record: Parameters<typeof recordLine>[0], remark: string])[] = [
+    [
+      'another name asked for',
+      flowRecord({ claimedName: known(name('gist.github.com')) }),
+      'asked for gist.github.com',
+    ],
+    ['no answer', flowRecord({ end: flowRecord().start + 1, toAgent: { bytes: 0n, packets: 0n } }), 'no answer'],
+    ['no such name', dnsRecord({ rcode: 'NXDOMAIN' }), 'NXDOMAIN'],
+    ['a resolver that failed', dnsRecord({ rcode: 'SERVFAIL', verdict: 'deny', reason: 'dns-upstream' }), 'SERVFAIL'],
+  ];
+  for (const [what, record, remark] of remarks) {
+    test(`lines and tables say: ${what}`, () => {
+      assert.ok(recordLine(record).includes(`, ${remark}  `), recordLine(record));
+      assert.ok(recordTable([record]).includes(`  ${remark}  `), recordTable([record]));
+    });
+  }
+
+  test('nothing is remarked of what is as usual', () => {
+    assert.equal(recordTable(everyShape).includes('REMARK'), false);
+  });
+
+  test('no rule is named for answers to queries, and the default for refusals', () => {
+    assert.match(recordLine(dnsRecord()), /dns-answered$/);
+    assert.equal(recordTable([dnsRecord()]).includes('default'), false);
+    const refused = dnsRecord({ verdict: 'deny', reason: 'dns-not-permitted', rcode: 'REFUSED' });
+    assert.match(recordLine(refused), /dns-not-permitted \[default\]$/);
+  });
+
+  test('times are said to be UTC, and a column for runs can be added', () => {
+    assert.match(recordTable([flowRecord()]), /^TIME \(UTC\) +VERDICT/);
+    assert.match(recordTable([flowRecord()], [runColumn, ...recordColumns]), /^RUN +TIME.*\ngw +2027/);
   });
 
   test('a table leaves out columns that are empty everywhere', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { absent } from '@cofferdam/verdict';
+import { absent, known } from '@cofferdam/verdict';
 import { parse } from 'yaml';
 import { type AnyRecord, deniedNames, type Hint, hint, matchesFilter, summarise } from '../src/index.ts';
 import { address, denied, dnsRecord, flowRecord, name } from './records.ts';
@@ -33,6 +33,57 @@ describe('hints', () => {
       ports: [443],
     });
   });
+
+  const post = (over: Parameters<typeof denied>[0] = {}) =>
+    denied({
+      kind: 'request',
+      tls: absent,
+      path: 'proxy',
+      stage: 'request',
+      destination: { address: address('93.184.216.34'), port: 80 },
+      request: known({ method: 'POST', scheme: 'http', host: name('api.github.com'), path: '/admin/a*b' }),
+      ...over,
+    });
+
+  test('a request: that method and path of that host alone, where a star means itself', () => {
+    const { rule, groups } = read(hint(post(), context));
+    assert.deepEqual(Object.keys(groups), ['api-github-com']);
+    assert.deepEqual([rule.tls, rule.http], ['absent', { methods: ['POST'], paths: ['/admin/a%2Ab'] }]);
+  });
+
+  test('a request by address: the name it claims permits nothing, so the address is written down', () => {
+    const { rule, groups } = read(hint(post({ addressNames: [] }), context));
+    assert.deepEqual(Object.keys(groups), ['host-93-184-216-34']);
+    assert.equal('web' in rule, false);
+    assert.equal('http' in rule, true);
+  });
+
+  test('a request that monitoring lifted is as narrow', () => {
+    const record = post({ verdict: 'permit', reason: 'monitored', enforced: false });
+    assert.equal('http' in read(hint(record, context)).rule, true);
+  });
+
+  for (const [what, addresses, note] of [
+    [
+      'a private one, with a caution',
+      ['10.0.0.5'],
+      /`cidr: 10\.0\.0\.5\/32` to the `to` of the rule that names `db\.example`, if .* rebinding/,
+    ],
+    ['a public one', ['2606:4700::1'], /`cidr: 2606:4700::1\/128` to the `to` of the rule that names `db\.example`$/],
+    ['several', ['10.0.0.5', '10.0.0.6'], /`cidr: 10\.0\.0\.5\/32` or `cidr: 10\.0\.0\.6\/32`/],
+  ] as const) {
+    test(`an address refused to a name that is permitted: ${what}`, () => {
+      const record = dnsRecord({
+        verdict: 'deny',
+        reason: 'dns-address-denied',
+        name: 'db.example',
+        addresses: addresses.map(address),
+      });
+      const h = hint(record, context);
+      assert.equal(h?.kind, 'advice');
+      assert.match(h!.note, note);
+    });
+  }
 
   test('an address without a name: a SmartGroup of that one address', () => {
     const record = denied({
@@ -104,6 +155,22 @@ describe('filters', () => {
     ['rule by id', { rule: 'r-1' }, flow, true],
     ['rule by ruleset', { rule: 'coding-agent/allow-github' }, flow, true],
     ['default', { rule: 'default' }, denied(), true],
+    ['answers do not rest on the default', { rule: 'default' }, dnsRecord(), false],
+    [
+      'names that nothing permits do',
+      { rule: 'default' },
+      dnsRecord({ verdict: 'deny', reason: 'dns-not-permitted' }),
+      true,
+    ],
+    ['lifted', { verdict: 'lifted' }, flowRecord({ enforced: false, reason: 'monitored' }), true],
+    ['lifted, of a query', { verdict: 'lifted' }, dnsRecord({ enforced: false, reason: 'dns-not-permitted' }), true],
+    ['not lifted', { verdict: 'lifted' }, flow, false],
+    [
+      'the reason it would have had',
+      { reason: 'no-rule' },
+      flowRecord({ enforced: false, reason: 'monitored', wouldBe: { verdict: 'deny', reason: 'no-rule' } }),
+      true,
+    ],
     ['name', { name: 'api.github.com' }, flow, true],
     ['name below', { name: '*.github.com' }, flow, true],
     ['never the apex', { name: '*.api.github.com' }, flow, false],
@@ -146,6 +213,61 @@ describe('summaries', () => {
         ['evil.example:443', 'tcp', 1],
       ],
     );
+  });
+
+  test('a query that only monitoring let pass is among what would be denied', () => {
+    const { reached } = summarise([dnsRecord({ enforced: false, reason: 'dns-not-permitted' })]);
+    assert.deepEqual(
+      reached.map((s) => [s.destination, s.verdict, s.rule]),
+      [['api.github.com A', 'lifted', 'default']],
+    );
+  });
+
+  test('names that do not exist, once for both families', () => {
+    const { missing, reached } = summarise([
+      dnsRecord({ id: 'a', name: 'nowhere.example', rcode: 'NXDOMAIN', synthetic: [], addresses: [] }),
+      dnsRecord({ id: 'b', name: 'nowhere.example', rcode: 'NXDOMAIN', type: 'AAAA', synthetic: [], addresses: [] }),
+      dnsRecord({ id: 'c', name: '1.0.0.10.in-addr.arpa', rcode: 'NXDOMAIN', type: 'PTR', synthetic: [] }),
+    ]);
+    assert.deepEqual(reached, []);
+    assert.deepEqual(
+      missing.map((s) => [s.destination, s.answer, s.count]),
+      [['nowhere.example', 'no-such-name', 2]],
+    );
+  });
+
+  test('what never answered is told apart from what was reached', () => {
+    const ended = { end: flowRecord().start + 10, toAgent: { bytes: 0n, packets: 0n } };
+    const { reached } = summarise([
+      flowRecord({ id: 'a', ...ended }),
+      flowRecord({ id: 'b', toAgent: ended.toAgent }),
+      flowRecord({ id: 'c', ...ended, protocol: 'icmp' }),
+    ]);
+    assert.deepEqual(
+      reached.map((s) => [s.protocol, s.answer]),
+      [
+        ['tcp', 'none'],
+        ['tcp', 'some'],
+        ['icmp', 'some'],
+      ],
+    );
+  });
+
+  test('a connection is left out where its requests say the same of it', () => {
+    const request = {
+      kind: 'request',
+      flow: 'p',
+      request: known({ method: 'GET', scheme: 'http' as const, host: name('api.github.com'), path: '/' }),
+    } as const;
+    const kinds = (...list: AnyRecord[]) => summarise(list).reached.map((s) => s.kind);
+    assert.deepEqual(kinds(flowRecord({ id: 'p' }), flowRecord({ id: 'q', ...request })), ['request']);
+    // Another connection, or another rule: it has something of its own to say.
+    assert.deepEqual(kinds(flowRecord({ id: 'o' }), flowRecord({ id: 'q', ...request })).sort(), ['flow', 'request']);
+    const other = { ...flowRecord().rule!, name: 'other' };
+    assert.deepEqual(kinds(flowRecord({ id: 'p', rule: other }), flowRecord({ id: 'q', ...request })).sort(), [
+      'flow',
+      'request',
+    ]);
   });
 
   test('each denied name once', () => assert.deepEqual(deniedNames(records), ['evil.example']));

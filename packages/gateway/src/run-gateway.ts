@@ -172,7 +172,11 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
   const kernel = openKernel(options.objectFile, (event) => receive(event));
   undo(kernel.close);
   const ifindex = network.gateway.run(() => kernel.attach(topology.agentInterface));
-  const placement = { ifindexes: () => [ifindex], pools: [topology.pool4, topology.pool6] };
+  const placement = {
+    ifindexes: () => [ifindex],
+    pools: [topology.pool4, topology.pool6],
+    own: [topology.own4, topology.own6],
+  };
   kernel.apply(plan, placement);
 
   const translation = createNameTranslation(nft);

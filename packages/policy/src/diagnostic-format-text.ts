@@ -55,7 +55,7 @@ const excerpt = ({ sourceLine, sourceColumn, line, column, endLine, endColumn }:
 
 /**
  * Text from a policy file must not steer the terminal it is shown on. One column per UTF-16 code unit, but for wide
- * characters, which only move the underline.
+ * characters, which only move the underline. A tab is shown as an arrow, since its look is what misleads.
  */
 const printable = (text: string): string =>
-  text.replace(/\t/g, ' ').replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
+  text.replace(/\t/g, '→').replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');

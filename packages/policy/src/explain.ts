@@ -1,4 +1,4 @@
-import { formatAddress, formatPortRange } from '@cofferdam/net';
+import { domainPatternMatches, formatAddress, formatPortRange } from '@cofferdam/net';
 import { type Decision, type Fact, type Facts, type RuleIndex, reasonEntry } from '@cofferdam/verdict';
 import { type Decided, evaluatePrepared, type Outcome, type Step, walk } from './evaluate.ts';
 import { type Condition, standingOf, type Waiting } from './evaluate-conditions.ts';
@@ -28,12 +28,28 @@ const shown = (fact: Fact<string>): string => (fact.state === 'known' ? `\`${fac
 
 const addressNames = ({ addressNames: names }: Facts): string => (names.length === 0 ? 'no name' : list(names));
 
-const describeRequest = ({ request }: Facts): string =>
-  request.state === 'known'
-    ? `the request is ${request.value.method} \`${request.value.path}\``
-    : 'the flow is not HTTP';
+/** Which part of `http` a request is not: the first that does not hold. */
+const describeRequest = ({ http }: Rule, { request }: Facts): string => {
+  if (request.state !== 'known') return 'the flow is not HTTP';
+  const { method, path } = request.value;
+  if (http?.methods !== undefined && !http.methods.includes(method)) {
+    return http.methods.length === 1
+      ? `method ${method} is not ${http.methods[0]}`
+      : `method ${method} is none of ${http.methods.join(', ')}`;
+  }
+  return `path \`${path}\` is none of ${list((http?.paths ?? []).map((pattern) => pattern.text))}`;
+};
 
-const describeWeb = (rule: Rule, facts: Facts): string => {
+/** The host is one of the rule's URLs, and the request is none of them. */
+const isOtherUrl = ({ rule, web }: PreparedRule, { addressNames: names }: Facts): boolean =>
+  rule.action === 'permit' &&
+  (web?.urls ?? []).some(({ host }) => names.some((each) => domainPatternMatches(host, each)));
+
+const describeWeb = (prepared: PreparedRule, { facts }: Flow): string => {
+  const { rule } = prepared;
+  if (facts.request.state === 'known' && isOtherUrl(prepared, facts)) {
+    return `path \`${facts.request.value.path}\` is under none of the URLs of ${list(rule.web ?? [])}`;
+  }
   const groups = list(rule.web ?? []);
   if (rule.action === 'permit' && facts.addressNames.length === 0)
     return `the destination stands for no name, and the rule asks for one of ${groups}`;
@@ -49,28 +65,30 @@ const describeMcp = ({ mcp }: Facts): string => {
 };
 
 /** Why one condition contradicts a rule, in the words of the facts. */
-const contradictions: Readonly<Record<Condition, (rule: Rule, flow: Flow) => string>> = {
-  from: (rule, { source }) =>
+const contradictions: Readonly<Record<Condition, (prepared: PreparedRule, flow: Flow) => string>> = {
+  from: ({ rule }, { source }) =>
     `${source.workload ? `\`${source.workload.name}\`` : formatAddress(source.address)} is not in ${list(rule.from)}`,
-  to: (rule, { facts, reserved }) =>
+  to: ({ rule }, { facts, reserved }) =>
     reserved === undefined
       ? `${formatAddress(facts.destination)} is not in ${list(rule.to)}`
       : `${formatAddress(facts.destination)} is reserved, and only a \`cidr\` inside the reserved range reaches it`,
-  protocol: (rule, { facts }) =>
+  protocol: ({ rule }, { facts }) =>
     rule.protocol === 'any' || rule.protocol === facts.protocol
       ? 'UDP port 443 needs a permit with `protocol: udp` that lists 443 by itself and has no `web`'
       : `the protocol is ${facts.protocol}, not ${rule.protocol}`,
-  ports: (rule, { facts }) =>
+  ports: ({ rule }, { facts }) =>
     facts.destinationPort === undefined
       ? `${facts.protocol} has no ports`
       : `the port is ${facts.destinationPort}, not ${(rule.ports ?? []).map(formatPortRange).join(' or ')}`,
-  tls: (rule, { facts }) => {
+  tls: ({ rule }, { facts }) => {
     if (facts.protocol !== 'tcp') return `a rule with \`tls\` needs tcp, and this is ${facts.protocol}`;
     return rule.tls === 'required' ? 'the flow is not TLS' : 'the flow is TLS';
   },
-  web: (rule, { facts }) => describeWeb(rule, facts),
-  http: (_rule, { facts }) =>
-    facts.protocol === 'tcp' ? describeRequest(facts) : `a rule with \`http\` needs tcp, and this is ${facts.protocol}`,
+  web: describeWeb,
+  http: ({ rule }, { facts }) =>
+    facts.protocol === 'tcp'
+      ? describeRequest(rule, facts)
+      : `a rule with \`http\` needs tcp, and this is ${facts.protocol}`,
   mcp: (_rule, { facts }) =>
     facts.protocol === 'tcp' ? describeMcp(facts) : `a rule with \`mcp\` needs tcp, and this is ${facts.protocol}`,
 };
@@ -91,7 +109,7 @@ const describeWaits = (waits: readonly Waiting[]): string => {
 };
 
 const describeStanding = ({ rule, standing }: Step, flow: Flow): string => {
-  if (standing.kind === 'contradicted') return contradictions[standing.by](rule.rule, flow);
+  if (standing.kind === 'contradicted') return contradictions[standing.by](rule, flow);
   return standing.kind === 'waits' ? describeWaits(standing.for) : 'every condition holds';
 };
 

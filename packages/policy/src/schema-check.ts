@@ -44,7 +44,7 @@ export const checkStructure = (root: Tree, schema: StructureSchema, problems: Pr
       case 'object':
         return node.kind === 'map' ? checkMap(node, wanted) : wrongType(node, 'a map', problems);
       case 'array':
-        return node.kind === 'list' ? checkList(node, wanted) : wrongType(node, 'a list', problems);
+        return node.kind === 'list' ? checkList(node, wanted) : wrongType(node, listHelp(node), problems);
       default:
         return node.kind === 'scalar'
           ? checkScalar(node, wanted, problems)
@@ -124,7 +124,7 @@ export const checkStructure = (root: Tree, schema: StructureSchema, problems: Pr
     for (const entry of node.entries) {
       if (known.includes(entry.key)) continue;
       fits = false;
-      const unused = known.filter((key) => !node.entries.some((other) => other.key === key));
+      const unused = unusedKeys(node, known);
       problems.report('unknown-key', entry.keyPlace, `unknown key ${quote(entry.key)}`, () => {
         const near = nearest(entry.key, unused) ?? nearest(entry.key, known);
         return near === undefined ? `accepted: ${listed(known, 24)}` : `did you mean \`${near}\`?`;
@@ -140,10 +140,13 @@ export const checkStructure = (root: Tree, schema: StructureSchema, problems: Pr
       const schemaOfKey = Object.hasOwn(wanted.properties ?? {}, entry.key) ? wanted.properties?.[entry.key] : anyValue;
       if (schemaOfKey !== undefined && !check(entry.value, schemaOfKey)) fits = false;
     }
-    for (const key of wanted.required ?? []) {
-      if (node.entries.some((entry) => entry.key === key)) continue;
+    const missing = (wanted.required ?? []).filter((key) => !node.entries.some((entry) => entry.key === key));
+    const misspelt = misspeltKeys(node, Object.keys(wanted.properties ?? {}));
+    for (const key of missing) {
       fits = false;
-      problems.report('missing-key', firstLineOf(node), `${keyName(node)} has no \`${key}\``, `add \`${key}\``);
+      if (misspelt.has(key)) continue;
+      const message = `${ownerName(node)} has no \`${key}\``;
+      problems.report('missing-key', firstLineOf(node), message, () => addHelp(key, wanted.properties?.[key]));
     }
     return fits;
   };
@@ -166,6 +169,8 @@ export const checkStructure = (root: Tree, schema: StructureSchema, problems: Pr
           `${quote(String(item.value))} is listed twice`,
           'remove one of the two',
         );
+        // Not looked at further: what reads the values would report it again.
+        sound.delete(item);
         fits = false;
       }
       seen.add(item.value);
@@ -175,6 +180,35 @@ export const checkStructure = (root: Tree, schema: StructureSchema, problems: Pr
 
   check(root, schema);
   return sound;
+};
+
+const unusedKeys = (node: TreeMap, known: readonly string[]): readonly string[] =>
+  known.filter((key) => !node.entries.some((entry) => entry.key === key));
+
+/** Keys that an unknown key was probably meant to be: one typo is one error. */
+const misspeltKeys = (node: TreeMap, known: readonly string[]): ReadonlySet<string | undefined> => {
+  if (known.length === 0) return new Set();
+  const unused = unusedKeys(node, known);
+  return new Set(node.entries.flatMap(({ key }) => (known.includes(key) ? [] : [nearest(key, unused)])));
+};
+
+/** A missing key with what it takes, where that is one of a few words. */
+const addHelp = (key: string, schema: StructureSchema | undefined): string => {
+  const words = schema?.anyOf?.every((each) => each.const !== undefined)
+    ? schema.anyOf.map((each) => String(each.const))
+    : schema?.const === undefined
+      ? []
+      : [String(schema.const)];
+  if (words.length === 0) return `add \`${key}\``;
+  return words.length === 1 ? `add \`${key}: ${words[0]}\`` : `add \`${key}\`: ${listed(words)}`;
+};
+
+/** An item of a list by its own name, which a reader finds sooner than its place. */
+const ownerName = (node: TreeMap): string => {
+  const named = node.entries.find((entry) => entry.key === 'name')?.value;
+  const isItem = typeof node.key === 'number' && typeof node.parent?.key === 'string';
+  if (!isItem || named?.kind !== 'scalar' || typeof named.value !== 'string') return keyName(node);
+  return `${node.parent?.key === 'rules' ? 'rule' : 'item'} ${quote(named.value)}`;
 };
 
 /** What other languages call our words. */
@@ -246,6 +280,10 @@ const kindName = (node: Tree): string => {
   if (typeof node.value === 'string') return 'text';
   return typeof node.value === 'number' ? 'a number' : `\`${node.value}\``;
 };
+
+/** A list of what is written alone, where that is a word or number: `443` is meant as `[443]`. */
+const listHelp = (node: Tree): string =>
+  node.kind === 'scalar' && /^[\w./:-]{1,60}$/.test(String(node.value ?? '')) ? `\`[${node.value}]\`` : 'a list';
 
 /** What the node is the value of, for messages. */
 const keyName = (node: Tree): string => {

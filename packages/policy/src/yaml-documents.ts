@@ -18,9 +18,6 @@ export interface YamlFile {
   readonly complete: boolean;
 }
 
-/** After the first few syntax errors of a document the others are echoes of them. */
-const syntaxErrorsShown = 5;
-
 /** Reads a file of any number of YAML documents. Empty documents are skipped. */
 export const readDocuments = (source: Source, limits: Limits, problems: Problems): YamlFile => {
   if (source.text.length > limits.fileLength) {
@@ -42,7 +39,9 @@ export const readDocuments = (source: Source, limits: Limits, problems: Problems
     source.text.length,
   )) {
     const errors = document.errors.filter((error) => !isRefusedAlready(error));
-    for (const error of errors.slice(0, syntaxErrorsShown)) reportSyntax(source, error, problems);
+    // Those behind the first are echoes of it: one slip is one error.
+    const first = errors.reduce<YAMLError | undefined>((a, b) => (a && a.pos[0] <= b.pos[0] ? a : b), undefined);
+    if (first !== undefined) reportSyntax(source, first, problems);
     if (errors.length > 0) complete = false;
     if (isEmpty(document)) continue;
     documents.push({ root: treeOf(source, document.contents, problems), wellFormed: errors.length === 0 });
@@ -59,7 +58,22 @@ const isEmpty = ({ contents }: Document.Parsed): boolean =>
 /** Tags and aliases have diagnostics of their own; the library complains of unknown ones too. */
 const isRefusedAlready = ({ code }: YAMLError): boolean => code === 'TAG_RESOLVE_FAILED' || code === 'BAD_ALIAS';
 
+/** The tab in the indentation of the line that an offset lies in. */
+const tabBefore = (source: Source, offset: number): number | undefined => {
+  const line = source.text.lastIndexOf('\n', offset - 1) + 1;
+  const indentation = /^[ \t]*/.exec(source.text.slice(line))?.[0] ?? '';
+  const tab = indentation.indexOf('\t');
+  return tab === -1 ? undefined : line + tab;
+};
+
 const reportSyntax = (source: Source, error: YAMLError, problems: Problems): void => {
+  const tab = tabBefore(source, error.pos[0]);
+  if (error.code === 'TAB_AS_INDENT' || tab !== undefined) {
+    const start = tab ?? error.pos[0];
+    const message = 'a tab, where YAML indents with spaces';
+    problems.report('yaml-syntax', { source, start, end: start + 1 }, message, 'replace the tab by spaces');
+    return;
+  }
   const text = error.message.replace(/ at line \d+, column \d+:[\s\S]*$/, '').replace(/\.$/, '');
   const message = `${text.charAt(0).toLowerCase()}${text.slice(1)}`;
   const help = 'check indentation, quotes and brackets; quote text that begins with a special character';

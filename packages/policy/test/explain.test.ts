@@ -36,8 +36,26 @@ test('explain ends in the default where no rule decides', () => {
   const { steps } = explainWalk(policy, contextOf(policy), tcp(web, request('POST https://example.com/')));
   assert.deepEqual(
     steps.map(({ rule, outcome, because }) => `${rule} ${outcome}: ${because}`),
-    ['permit no-match: the request is POST `/`', 'default decides: no rule permits it, so the default denies it'],
+    ['permit no-match: method POST is not GET', 'default decides: no rule permits it, so the default denies it'],
   );
+});
+
+test('explain says which part of a request does not fit', () => {
+  const wiki = webGroup('wiki-pages', ['http://wiki.example.com/pages/**']);
+  const cases: readonly [Parameters<typeof permit>[0], string, string][] = [
+    [{ http: { methods: ['GET', 'HEAD'] } }, 'POST http://wiki.example.com/', 'method POST is none of GET, HEAD'],
+    [{ http: { paths: ['/pages/**'] } }, 'GET http://wiki.example.com/admin', 'path `/admin` is none of `/pages/**`'],
+    [
+      { web: ['wiki-pages'] },
+      'GET http://wiki.example.com/admin',
+      'path `/admin` is under none of the URLs of `wiki-pages`',
+    ],
+  ];
+  for (const [conditions, sent, because] of cases) {
+    const policy = policyOf([permit(conditions)], { web: [wiki] });
+    const facts = tcp('93.184.216.34 port 80', { named: 'wiki.example.com', ...request(sent) });
+    assert.equal(explainWalk(policy, contextOf(policy), facts).steps[0]?.because, because);
+  }
 });
 
 test('explain shows what an undecided flow waits for', () => {

@@ -6,6 +6,7 @@ export const explainCommand = defineCommand({
   description: [
     'Walks the rules for one connection and shows, rule by rule, why it did not match, waited, was monitored or decided. Nothing is sent and no name is looked up: a name stands for an address of the public internet, or for one that its rule asks for, unless `--address` says which.',
     'What the client says after connecting is assumed from the port (TLS asking for the name, plain HTTP on port 80, neither where another protocol is usual) unless `--sni`, `--no-tls`, `--method` or `--url` say it.',
+    'LOCAL means that no rule is asked: port 53 ends at the DNS filter of the gateway, names of one label and below `.local` are answered there too, and loopback is the command’s own.',
   ],
   operands: { usage: '', least: 0, most: 0 },
   options: {

@@ -69,7 +69,7 @@ export const hintFor = (
 const cautionOf = ({ protocol }: Question, { destination, destinationPort }: Outcome['facts']): string => {
   const range = reservedRange(destination);
   if (range !== undefined) {
-    return `caution: ${range.name}. Metadata and platform services hand out credentials, and containment does not survive that`;
+    return `caution: ${range.name}, a ${range.kind} address. Metadata and platform services hand out credentials, and containment does not survive that`;
   }
   if (protocol === 'udp' && destinationPort === 443) {
     return 'caution: this opens QUIC unread: neither name nor request is seen. Without it clients fall back to TCP';

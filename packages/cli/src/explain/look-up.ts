@@ -19,7 +19,7 @@ export interface LookUp {
   readonly address: Address;
   /** The address was assumed, not given. */
   readonly assumed: boolean;
-  /** Present where only monitoring answers: what would be said with every monitored rule and the containment enforced. */
+  /** What would be said with every monitored rule and the containment enforced; absent: it would be answered. */
   readonly enforced?: 'dns-not-permitted' | 'dns-address-denied';
 }
 
@@ -56,9 +56,9 @@ export const lookUp = (
   at: number,
 ): LookUp => {
   const now = lookUpOnce(policy, context, agent, name, given, at);
-  if (now.outcome !== 'answered') return now;
   const { outcome, address } = lookUpOnce(enforcing(policy), { ...context, monitor: false }, agent, name, given, at);
-  return outcome === 'answered' ? { ...now, address } : { ...now, enforced: outcome };
+  if (outcome !== 'answered') return { ...now, enforced: outcome };
+  return now.outcome === 'answered' ? { ...now, address } : now;
 };
 
 /** The policy once every monitored rule and every containment is promoted. */

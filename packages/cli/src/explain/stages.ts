@@ -86,7 +86,8 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
   const end = (facts: Facts, verdict: Verdict, reason: Reason, rule: RuleIndex, path: Path): Outcome => {
     // What monitored rules would do is asked with all that the client says, whether or not it came to that.
     const whole = question.protocol === 'tcp' ? afterFirstBytes(first, question, path).facts : facts;
-    const wouldBe = wouldBePrepared(prepared, whole);
+    const refusedAnyhow = found !== undefined && found.outcome !== 'answered' && found.enforced !== undefined;
+    const wouldBe = refusedAnyhow ? undefined : wouldBePrepared(prepared, whole);
     const walked = explainPrepared(prepared, facts).steps;
     const steps =
       found === undefined || found.outcome === 'answered' ? walked : withoutNameless(prepared, walked, reason);

@@ -4,6 +4,7 @@ import {
   recordColumns,
   recordLine,
   recordTable,
+  remarkText,
   runColumn,
   verdictText,
 } from '@cofferdam/flows';
@@ -93,7 +94,7 @@ const mostRemembered = 50_000;
 export const livePrinter = (format: RecordFormat, out: Output): RecordPrinter => {
   const seen = new Map<string, string>();
   const repeats = (record: AnyRecord): boolean => {
-    const said = `${verdictText(record)} ${record.reason} ${record.rule?.name ?? ''}`;
+    const said = `${verdictText(record)} ${record.reason} ${record.rule?.name ?? ''} ${remarkText(record)}`;
     const key = keyOf(record);
     const same = seen.get(key) === said;
     seen.delete(key);

@@ -103,7 +103,7 @@ export const contain = async (
       emit: (record) => {
         for (const sink of sinks) sink.write(record);
         const line = reporter.line(record);
-        if (line !== undefined && !options.quiet) console.say(line);
+        if (line !== undefined && !options.quiet) for (const one of line.split('\n')) console.say(one);
       },
       warn: console.warn,
       isAlive: isLiveRun,

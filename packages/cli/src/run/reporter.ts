@@ -68,7 +68,7 @@ const remedy = (record: AnyRecord, group: string): string => {
   if (name !== undefined) {
     return http === undefined
       ? `add \`${sanitise(name)}\` to the \`web\` of a permit rule for ${over}`
-      : `write a permit rule for ${over} with \`${sanitise(name)}\` in its \`web\`,${only.replace(' and ', ', ')}`;
+      : `write a permit rule for ${over} with \`${sanitise(name)}\` in its \`web\`, ${only.slice(' with '.length)}`;
   }
   return `permit ${over} to a SmartGroup with \`cidr: ${formatAddress(address)}/${address.family === 4 ? 32 : 128}\`${only}`;
 };

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type AnyRecord, parseRecord } from '@cofferdam/flows';
+import { createReporter } from '../src/run/reporter.ts';
+import { flowLine } from './records.ts';
+
+type Sketch = Parameters<typeof flowLine>[0];
+
+/** A record of a flow, with what else is to be different. */
+const record = (sketch: Sketch, more: object = {}): AnyRecord => {
+  const read = parseRecord(JSON.stringify({ ...JSON.parse(flowLine(sketch)), ...more }));
+  assert.ok(read.ok, read.ok ? '' : read.error.message);
+  return read.value;
+};
+
+const query = (id: string, name: string, more: object = {}): AnyRecord => {
+  const {
+    destination: _d,
+    protocol: _p,
+    addressNames: _n,
+    stage: _s,
+    path: _a,
+    ...rest
+  } = JSON.parse(flowLine({ id, at: 1, end: 1 }));
+  const told = {
+    ...rest,
+    kind: 'dns',
+    transport: 'udp',
+    server: { address: '198.18.0.1', port: 53 },
+    name,
+    type: 'A',
+    rcode: 'NOERROR',
+    reason: 'dns-answered',
+    synthetic: [],
+    addresses: [],
+    ...more,
+  };
+  const read = parseRecord(JSON.stringify(told));
+  assert.ok(read.ok, read.ok ? '' : read.error.message);
+  return read.value;
+};
+
+const post = { method: 'POST', scheme: 'http', host: 'github.com', path: '/admin' };
+const plain = { states: { tls: 'absent' }, claimedName: 'github.com', request: post, path: 'proxy', stage: 'request' };
+const addressDenied = { verdict: 'deny', reason: 'dns-address-denied', rcode: 'REFUSED' };
+
+/** What a run says of its records, without the empty column in front of the table. */
+const say = (...records: readonly AnyRecord[]) => {
+  const reporter = createReporter('desk-agents');
+  const lines = records.map(reporter.line).filter((line) => line !== undefined);
+  return { lines, table: reporter.table().slice(1) };
+};
+
+describe('lines', () => {
+  const cases: readonly (readonly [what: string, record: AnyRecord, said: string])[] = [
+    [
+      'a name that nothing permits',
+      query('1', 'gist.github.com', { verdict: 'deny', reason: 'dns-not-permitted', rcode: 'REFUSED' }),
+      'denied dns gist.github.com by default (dns-not-permitted: no permit of this agent names it)\n' +
+        '  to permit it: add `gist.github.com` to the `web` of a permit rule',
+    ],
+    [
+      'a request',
+      record({ id: '1', at: 1, end: 1, name: 'github.com', port: 80, deny: 'no-rule' }, { ...plain, kind: 'request' }),
+      'denied http github.com:80 POST /admin by default (no-rule: no rule permits it, so the default denies it)\n' +
+        '  to permit it: write a permit rule for tcp port 80 with `github.com` in its `web`, `tls: absent` and `http: { methods: [POST], paths: ["/admin"] }`',
+    ],
+    [
+      'a request that a rule denies',
+      record(
+        { id: '1', at: 1, end: 1, name: 'github.com', port: 80, deny: 'rule-denies', rule: 'no-posts' },
+        { ...plain, kind: 'request' },
+      ),
+      'denied http github.com:80 POST /admin by desk/no-posts (rule-denies: a rule that matched denies it)\n' +
+        '  to permit it: write a permit rule with `tls: absent` and `http: { methods: [POST], paths: ["/admin"] }` above `desk/no-posts`, which denies',
+    ],
+    [
+      'fronting',
+      record(
+        { id: '1', at: 1, end: 1, name: 'github.com', deny: 'name-mismatch', rule: 'code' },
+        { tls: true, claimedName: 'gist.github.com' },
+      ),
+      'denied tcp github.com:443 (asked for gist.github.com) by desk/code (name-mismatch: the client asked for one name and connected to the address of another)\n' +
+        '  to permit it: connect to the name that is asked for; domain fronting is not permitted',
+    ],
+    [
+      'an address that the rule does not lead to',
+      query('1', 'db.example', { ...addressDenied, addresses: ['10.0.0.5'] }),
+      'denied dns db.example (dns-address-denied: the name is permitted but none of its addresses is)\n' +
+        '  to permit it: add a SmartGroup with `cidr: 10.0.0.5/32` to the `to` of the rule that names `db.example`, if it belongs there: a public name that points at a private address is what DNS rebinding looks like',
+    ],
+    [
+      'what monitoring lets pass',
+      record(
+        { id: '1', at: 1, end: 1, name: 'github.com' },
+        { reason: 'monitored', enforced: false, wouldBe: { verdict: 'deny', reason: 'no-rule' } },
+      ),
+      'would deny tcp github.com:443 by default (no-rule: no rule permits it, so the default denies it)\n' +
+        '  to permit it: add `github.com` to the `web` of a permit rule for tcp port 443',
+    ],
+  ];
+  for (const [what, one, said] of cases) test(what, () => assert.deepEqual(say(one).lines, [said]));
+
+  test('a denial is said once, and the connection of a denied request not again', () => {
+    const sketch = { at: 1, end: 1, name: 'github.com', port: 80, deny: 'no-rule' };
+    const request = record({ ...sketch, id: 'r' }, { ...plain, kind: 'request', flow: 'f' });
+    const flow = record({ ...sketch, id: 'f' }, plain);
+    const { lines, table } = say(request, flow);
+    assert.equal(lines.length, 1);
+    assert.equal(table.length, 1);
+    assert.match(table[0]!, /^DENIED +github\.com:80 +http +1 /);
+  });
+
+  test('one family that is denied is not worth a word where the other was answered', () => {
+    const other = query('1', 'db.example', { synthetic: ['198.18.1.0'], addresses: ['93.184.216.34'] });
+    const denied = query('2', 'db.example', { ...addressDenied, type: 'AAAA', addresses: ['fd00::5'] });
+    assert.deepEqual(say(other, denied).lines, []);
+    assert.deepEqual(say(other, denied).table, []);
+    assert.deepEqual(say(denied, other).table, [], 'the table knows it whatever came first');
+    assert.equal(say(denied).lines.length, 1);
+  });
+
+  test('what an agent sends cannot end a line', () => {
+    const request = { ...post, path: '/\u001b[2J\nfake' };
+    const sketch = { id: '1', at: 1, end: 1, name: 'github.com', port: 80, deny: 'no-rule' };
+    const [line] = say(record(sketch, { ...plain, kind: 'request', request })).lines;
+    assert.equal(/(?!\n)\p{Cc}/u.test(line!), false);
+    assert.equal(line!.split('\n').length, 2);
+  });
+});
+
+describe('the table', () => {
+  const cases: readonly (readonly [what: string, record: AnyRecord, row: RegExp])[] = [
+    ['reached', record({ id: '1', at: 1, end: 2, name: 'github.com', rule: 'code' }), /^reached +github\.com:443 +tcp/],
+    [
+      'no answer',
+      record({ id: '1', at: 1, end: 2, name: 'github.com', rule: 'code' }, { toAgent: { bytes: 0, packets: 0 } }),
+      /^no answer +github\.com:443 +tcp/,
+    ],
+    ['no such name', query('1', 'nowhere.example', { rcode: 'NXDOMAIN' }), /^no such name +nowhere\.example +dns +1$/],
+    [
+      'a query that only monitoring let pass',
+      query('1', 'gist.github.com', { reason: 'dns-not-permitted', enforced: false }),
+      /^would be denied +gist\.github\.com A +dns +1 +default +dns-not-permitted$/,
+    ],
+  ];
+  for (const [what, one, row] of cases) test(what, () => assert.match(say(one).table[0] ?? '', row));
+});

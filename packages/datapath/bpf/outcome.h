@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * outcome.h: what both hooks share: the room they work in, and what can become of a packet.
+ */
+#ifndef COFFERDAM_OUTCOME_H
+#define COFFERDAM_OUTCOME_H
+
+#include "flow.h"
+#include "client.h"
+#include "packet.h"
+
+#include <linux/pkt_cls.h>
+
+struct scratch {
+	struct plan plan;
+	struct flow_key key; /* of the flow, as the agent writes it */
+	struct agent_key who;
+	struct destination_key destination;
+	struct synthetic_key synthetic;
+	__u32 first_choice; /* of the real addresses of a name */
+	struct fragment_key fragment;
+	struct fragment_end fragment_end;
+	struct packet packet;
+	struct flow flow;
+	struct question question;
+	struct answer answer;
+};
+
+/* Too large for the stack; one for each direction, as a processor runs one program of each at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline int drop(__u32 reason)
+{
+	count_drop(reason);
+	return TC_ACT_SHOT;
+}
+
+static __always_inline int pass(struct __sk_buff *skb, __u32 mark)
+{
+	skb->mark = mark;
+	return TC_ACT_OK;
+}
+
+/* A packet that makes no flow is denied: told, counted, and rejected where its rule does not say drop. */
+static __always_inline int deny_packet(struct __sk_buff *skb, const struct plan *plan, struct scratch *s, __u32 rule,
+				       __u32 reason, __u64 now)
+{
+	s->flow.rule = rule;
+	s->flow.reason = reason;
+	s->flow.state = FLOW_DENIED;
+	s->flow.start = s->flow.last = now;
+	count_drop(reason);
+	count_hit(rule, 0, s->flow.would_verdict, now);
+	tell(EVENT_DENIED, &s->packet.key, &s->flow, 0);
+	__u32 mark = denial_mark(plan, rule);
+	if (!mark || (s->packet.tcp_flags & TCP_RST))
+		return TC_ACT_SHOT;
+	return pass(skb, mark);
+}
+
+static __always_inline __u32 flow_mark(const struct flow *flow)
+{
+	if (flow->state == FLOW_PROXIED)
+		return MARK_PROXY;
+	return MARK_PASS | flow->choice;
+}
+
+/* A live flow is judged again when the plan or the epoch has changed. 0: it may go on. */
+static __always_inline int still_permitted(struct plan *plan, const struct flow_key *key, struct flow *flow,
+					   struct scratch *s)
+{
+	if (flow->generation == plan->generation || flow->state == FLOW_DENIED)
+		return 0;
+	int outcome = judge(plan, key, flow, &s->question, &s->answer);
+	if (flow->state == FLOW_PROXIED || flow->state == FLOW_PENDING)
+		return outcome == OUTCOME_DENY;
+	__u32 begun = FLOW_HELLO_DONE | FLOW_READ_OVER | FLOW_SERVER_SPOKE;
+	if (outcome == OUTCOME_UNDECIDED && flow->state == FLOW_BINDING && !(flow->flags & begun)) {
+		/* The facts that are asked for now are still to come. */
+		flow->state = FLOW_PENDING;
+		flow->flags |= FLOW_WAITED;
+		return 0;
+	}
+	if (outcome == OUTCOME_PERMIT) {
+		if (flow->state == FLOW_BINDING || !(flow->flags & FLOW_RESTS_ON_NAME) ||
+		    flow->claimed_state != FACT_UNKNOWN)
+			return 0;
+		outcome = OUTCOME_UNDECIDED; /* it rests on a name now, and what its client claimed was not read */
+	}
+	/* Undecided: its walk asks for a fact that was never recorded. */
+	set_denied(flow, flow->rule, outcome == OUTCOME_UNDECIDED ? REASON_FACTS_UNKNOWN : REASON_FLOW_CUT);
+	return 1;
+}
+
+/* Turns a packet as the server sent it into the key of its flow. */
+static __always_inline void reverse(const struct packet *p, struct flow_key *key)
+{
+	*key = p->key;
+	key->source = p->key.destination;
+	key->destination = p->key.source;
+	if (p->key.protocol != IPPROTO_ICMP) {
+		key->source_port = p->key.destination_port;
+		key->destination_port = p->key.source_port;
+	}
+}
+
+#endif

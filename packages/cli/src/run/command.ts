@@ -28,7 +28,10 @@ export const runCommand = defineCommand({
       summary: 'the workload that CMD is; needed where the policy speaks of several',
     },
     label: { kind: 'list', value: 'KEY=VALUE', summary: 'a label of that workload' },
-    monitor: { kind: 'flag', summary: 'deny nothing but reserved addresses, and say what would have been denied' },
+    monitor: {
+      kind: 'flag',
+      summary: 'deny nothing but reserved addresses and the gateway’s own ports, and say what would have been',
+    },
     resolver: { kind: 'list', value: 'IP', summary: 'ask this resolver instead of those in /etc/resolv.conf' },
     share: {
       kind: 'list',
@@ -40,13 +43,13 @@ export const runCommand = defineCommand({
     'host-port': {
       kind: 'list',
       value: 'PORT',
-      summary: 'let CMD reach a port of this machine’s 127.0.0.1 as its own',
+      summary: 'let CMD reach a TCP port of this machine’s 127.0.0.1 as its own',
     },
     log: {
       kind: 'value',
       value: 'FILE',
       completes: 'path',
-      summary: 'also append the flow records to FILE, as JSON lines',
+      summary: 'also append the flow records to FILE, as JSON lines; only root can read it',
     },
     quiet: { kind: 'flag', short: 'q', summary: 'say nothing on stderr but errors' },
   },
@@ -65,7 +68,11 @@ export const runCommand = defineCommand({
       what: 'with a model that this machine serves',
     },
   ],
-  exitCodes: { 125: 'the run could not be made: policy, privileges, kernel', 127: 'CMD was not found' },
+  exitCodes: {
+    125: 'the run could not be made: policy, privileges, kernel',
+    126: 'CMD could not be executed',
+    127: 'CMD was not found',
+  },
   async run({ values, rest, err, fail }) {
     const say = (text: string): void => err.line(`${err.style.dim('cofferdam:')} ${text}`);
     const labels = parseLabels(values.label);

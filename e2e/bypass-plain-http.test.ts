@@ -184,6 +184,18 @@ describe('plain HTTP', { skip }, () => {
       }
       assert.deepEqual(brief(await arrivedSince(lab, since, ['bytes', 'request'])), []);
     });
+
+    test('none of it passes for another protocol on a port that nobody reads', async () => {
+      const since = await lab.mark();
+      const names = Object.keys(forms);
+      const unread = agentPolicy({ web: named, rules: ['web: [named], protocol: tcp, ports: [8080]'] });
+      const made = await attemptInside(lab, unread, names.map((name) => at(8080, ...forms[name]!)));
+      for (const [index, one] of made.entries()) {
+        assert.equal(one.end, 'reset', names[index]);
+        assertDenied(one, 'plain-http-unread', names[index]);
+      }
+      assert.deepEqual(await requests(since), []);
+    });
   });
 
   test('TLS on port 80 is held to its name', async () => {

@@ -20,7 +20,7 @@ enum segment {
 	SEGMENT_DENY, /* the flow was denied */
 };
 
-#define KEPT_PLAIN 64 /* bytes kept of what is not TLS: more than any method */
+#define KEPT_PLAIN 64 /* bytes kept of what is not TLS, at least */
 
 struct comparison {
 	struct __sk_buff *skb;
@@ -228,7 +228,7 @@ static __always_inline int hello_complete(const struct plan *plan, const struct 
 static __always_inline int not_tls(const struct plan *plan, const struct flow_key *key, struct flow *flow, struct hello *h,
 				   struct question *q, struct answer *a)
 {
-	recognise_http(h);
+	__u32 rests_on = recognise_http(h);
 	if (h->flags & HELLO_UNSURE)
 		/* "G" alone: a pending flow gets nothing through, and the client will send it again with more. */
 		return flow->state == FLOW_PENDING ? SEGMENT_DROP : SEGMENT_PASS;
@@ -244,8 +244,13 @@ static __always_inline int not_tls(const struct plan *plan, const struct flow_ke
 		if (said != SEGMENT_PASS)
 			return said;
 	}
-	if (h->have > KEPT_PLAIN)
-		h->have = KEPT_PLAIN;
+	if ((h->flags & HELLO_LAX) && (flow->flags & FLOW_RESTS_ON_NAME))
+		return SEGMENT_PASS; /* what is read on, until the line is over */
+	/* All that it was recognised by is kept: else the line that was judged could be sent again as a request. */
+	if (rests_on < KEPT_PLAIN)
+		rests_on = KEPT_PLAIN;
+	if (h->have > rests_on)
+		h->have = rests_on;
 	h->end = h->have;
 	flow->judged_end = h->base + h->end;
 	flow->flags |= FLOW_READ_OVER;

@@ -36,9 +36,10 @@ enum hello_state {
 #define HELLO_EARLY_DATA 8
 #define HELLO_AFTER 16 /* behind a first hello: change_cipher_spec may come before a second one */
 #define HELLO_HTTP 32
-#define HELLO_UNSURE 64 /* neither ruled in nor out yet whether this is plain HTTP */
+#define HELLO_UNSURE 64 /* the beginning of a method's name: this may yet be plain HTTP */
 #define HELLO_CIPHER_CHANGE 128 /* inside the header of such a record */
 #define HELLO_CIPHER_CHANGED 512 /* behind such a record: there is one at most */
+#define HELLO_LAX 1024 /* a line that is not over: a lax server may yet take it for a request */
 #define HELLO_SURE 256 /* the server asked for a second hello: no other message may come */
 
 #define LABEL_NOT_DIGITS 1

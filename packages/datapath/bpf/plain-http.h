@@ -71,22 +71,115 @@ static long try_method(__u32 index, struct recognition *r)
 	return 0;
 }
 
-/* Whether the kept bytes, which are not TLS, begin an HTTP request: sets HELLO_HTTP, HELLO_UNSURE or neither. */
-static __always_inline void recognise_http(struct hello *h)
-{
-	struct recognition r = {};
+/*
+ * What servers less strict than RFC 9112 take for a request: blanks before it, any token for a method, words parted by any
+ * blank. `mayBeRequest` of packages/wire says the same. The line decides: what holds `HTTP/` behind its
+ * first word is a request, what ends without it is another protocol.
+ */
+enum lax_stage {
+	LAX_BLANK, /* before the first word */
+	LAX_WORD,
+	LAX_LINE, /* behind it */
+	LAX_YES,
+	LAX_NO,
+};
 
-	h->flags &= ~(HELLO_HTTP | HELLO_UNSURE);
-	__builtin_memcpy(&r.head, h->raw, 8);
-	__u16 tail;
-	__builtin_memcpy(&tail, h->raw + 8, 2);
-	r.tail = tail;
-	r.have = h->have;
-	bpf_loop(METHOD_COUNT, try_method, &r, 0);
-	if (r.http)
+struct lax_line {
+	struct hello *hello;
+	__u32 at;
+	__u32 stage;
+	__u32 word; /* length of the first word */
+	__u32 spaced; /* a space ends it */
+	__u32 matched; /* of `HTTP/` */
+	__u64 head; /* the first word, as in struct method */
+	__u32 tail;
+};
+
+static __always_inline int is_blank(__u8 c)
+{
+	return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0;
+}
+
+/* RFC 9110 section 5.6.2. */
+static __always_inline int is_token(__u8 c)
+{
+	if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'))
+		return 1;
+	return c == '!' || (c >= '#' && c <= '\'') || c == '*' || c == '+' || c == '-' || c == '.' || c == '^' || c == '_' ||
+	       c == '`' || c == '|' || c == '~';
+}
+
+static long lax_byte(__u32 turn, struct lax_line *l)
+{
+	__u32 at = l->at;
+
+	if (at >= HELLO_BYTES || at >= l->hello->have)
+		return 1;
+	__u8 c = l->hello->raw[at];
+	l->at = at + 1;
+	if (l->stage == LAX_BLANK && !is_blank(c))
+		l->stage = LAX_WORD;
+	if (l->stage == LAX_BLANK)
+		return 0;
+	if (l->stage == LAX_WORD) {
+		if (is_token(c)) {
+			__u32 n = l->word++;
+			if (n < 8)
+				l->head |= (__u64)c << (8 * (n & 7));
+			else if (n < 10)
+				l->tail |= (__u32)c << (8 * (n & 1));
+			return 0;
+		}
+		if (l->word == 0 || !is_blank(c) || c == '\n') {
+			l->stage = LAX_NO;
+			return 1;
+		}
+		l->spaced = c == ' ';
+		l->stage = LAX_LINE;
+		return 0;
+	}
+	if (c == '\n') {
+		l->stage = LAX_NO;
+		return 1;
+	}
+	__u8 lower = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+	__u32 m = l->matched;
+	__u8 wanted = m == 0 ? 'h' : m == 3 ? 'p' : m == 4 ? '/' : 't';
+	l->matched = lower == wanted ? m + 1 : lower == 'h';
+	if (l->matched < 5)
+		return 0;
+	l->stage = LAX_YES;
+	return 1;
+}
+
+/*
+ * Whether the kept bytes, which are not TLS, begin an HTTP request: sets HELLO_HTTP, HELLO_UNSURE, HELLO_LAX or none. Returns
+ * how many bytes that rests on.
+ */
+static __noinline __u32 recognise_http(struct hello *h)
+{
+	if (!h)
+		return 0;
+	struct lax_line l = { .hello = h };
+	h->flags &= ~(HELLO_HTTP | HELLO_UNSURE | HELLO_LAX);
+	bpf_loop(HELLO_BYTES + 1, lax_byte, &l, 0);
+
+	struct recognition r = { .head = l.head, .tail = l.tail, .have = l.word };
+	if (l.spaced && l.word < 8)
+		r.head |= (__u64)' ' << (8 * (l.word & 7));
+	else if (l.spaced && l.word < 10)
+		r.tail |= (__u32)' ' << (8 * (l.word & 1));
+	r.have += l.spaced;
+	/* A known method needs no version behind its target (HTTP/0.9). */
+	if (l.word && l.word < 10 && (l.spaced || l.stage == LAX_WORD))
+		bpf_loop(METHOD_COUNT, try_method, &r, 0);
+	if (r.http || l.stage == LAX_YES || (l.stage != LAX_NO && h->have >= HELLO_BYTES))
 		h->flags |= HELLO_HTTP;
-	else if (r.unsure)
+	else if (r.unsure && l.stage == LAX_WORD)
 		h->flags |= HELLO_UNSURE;
+	else if (l.stage != LAX_NO)
+		h->flags |= HELLO_LAX;
+	return l.at;
 }
 
 #endif

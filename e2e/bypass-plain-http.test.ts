@@ -189,7 +189,11 @@ describe('plain HTTP', { skip }, () => {
       const since = await lab.mark();
       const names = Object.keys(forms);
       const unread = agentPolicy({ web: named, rules: ['web: [named], protocol: tcp, ports: [8080]'] });
-      const made = await attemptInside(lab, unread, names.map((name) => at(8080, ...forms[name]!)));
+      const made = await attemptInside(
+        lab,
+        unread,
+        names.map((name) => at(8080, ...forms[name]!)),
+      );
       for (const [index, one] of made.entries()) {
         assert.equal(one.end, 'reset', names[index]);
         assertDenied(one, 'plain-http-unread', names[index]);

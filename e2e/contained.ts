@@ -9,6 +9,11 @@ import { type ExecResult, type Lab, type LabProcess, labUnavailable } from '@cof
 export const cofferdam = fileURLToPath(new URL('../cofferdam', import.meta.url));
 const objectFile = fileURLToPath(new URL('../build/cofferdam.bpf.o', import.meta.url));
 
+/** A checkout below a directory that is private to commands has to be shown to those that run its scripts. */
+const root = fileURLToPath(new URL('..', import.meta.url));
+const isPrivate = ['/tmp/', '/var/tmp/', '/run/'].some((place) => root.startsWith(place));
+const shared: readonly string[] = isPrivate ? ['--share', root] : [];
+
 /** Why contained runs cannot be tested here, or `false`. */
 export const containedUnavailable = (): string | false => {
   const lab = labUnavailable();
@@ -63,6 +68,7 @@ const prepare = async (lab: Lab, options: ContainedOptions): Promise<Prepared> =
       policyFile,
       '--log',
       logFile,
+      ...shared,
       ...(options.options ?? []),
       '--',
       ...options.command,

@@ -40,11 +40,19 @@ const badNames = [
 const opaque = [
   'SSH-2.0-OpenSSH_9.2\r\n',
   '\0\0\0\x08\x04\xd2\x16\x2f',
-  'get / HTTP/1.1\r\n\r\n',
-  'GETX / HTTP/1.1\r\n',
+  'get key\r\n',
+  'NICK agent\r\n',
   '\x16\x02\x00',
 ];
-const plainHttp = ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'PROPPATCH / HTTP/1.1\r\n', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'];
+const plainHttp = [
+  'GET / HTTP/1.1\r\nHost: x\r\n\r\n',
+  'PROPPATCH / HTTP/1.1\r\n',
+  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+  // What only lax servers take for a request.
+  'get / HTTP/1.1\r\n\r\n',
+  'GETX / HTTP/1.1\r\n',
+  '\r\nGET / HTTP/1.1\r\n',
+];
 
 /** What the client says so that the facts become those of the last step, by bytes. Undefined: it says nothing. */
 export const saying = (steps: readonly Facts[], turn: number): Said | undefined => {

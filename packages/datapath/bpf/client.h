@@ -229,8 +229,8 @@ static __always_inline int not_tls(const struct plan *plan, const struct flow_ke
 				   struct question *q, struct answer *a)
 {
 	__u32 rests_on = recognise_http(h);
-	if (h->flags & HELLO_UNSURE)
-		/* "G" alone: a pending flow gets nothing through, and the client will send it again with more. */
+	if (h->flags & (HELLO_UNSURE | HELLO_LAX))
+		/* "G" alone, or a line that is not over: a pending flow gets nothing through, and the client sends it again with more. */
 		return flow->state == FLOW_PENDING ? SEGMENT_DROP : SEGMENT_PASS;
 	if (flow->flags & FLOW_SERVER_FIRST) {
 		if (h->flags & HELLO_HTTP)
@@ -244,8 +244,6 @@ static __always_inline int not_tls(const struct plan *plan, const struct flow_ke
 		if (said != SEGMENT_PASS)
 			return said;
 	}
-	if ((h->flags & HELLO_LAX) && (flow->flags & FLOW_RESTS_ON_NAME))
-		return SEGMENT_PASS; /* what is read on, until the line is over */
 	/* All that it was recognised by is kept: else the line that was judged could be sent again as a request. */
 	if (rests_on < KEPT_PLAIN)
 		rests_on = KEPT_PLAIN;

@@ -95,13 +95,8 @@ int from_agent(struct __sk_buff *skb)
 		}
 		if (p->key.protocol == IPPROTO_TCP)
 			verdict = tcp_from_agent(skb, plan, s, flow, now);
-		else if (flow->state == FLOW_PERMITTED)
-			verdict = p->key.protocol == IPPROTO_ICMP && p->icmp_type != ICMP_ECHO &&
-						  p->icmp_type != ICMPV6_ECHO_REQUEST ?
-					  drop(REASON_PROTOCOL_NOT_SUPPORTED) :
-					  pass(skb, flow_mark(flow));
 		else
-			verdict = denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
+			verdict = datagram_from_agent(skb, plan, s, flow);
 		if (verdict >= 0) {
 			flow->last = now;
 			if (verdict == TC_ACT_OK && skb->mark != MARK_REJECT) {

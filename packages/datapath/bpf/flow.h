@@ -141,10 +141,11 @@ static __always_inline __u32 rule_flags(const struct plan *plan, __u32 rule)
 
 static __always_inline void release_hello(struct flow *flow)
 {
-	if (!flow->slot)
+	/* Both hooks may come here at once for one flow: the slot is given back once. */
+	__u32 slot = __sync_lock_test_and_set(&flow->slot, 0);
+	if (!slot)
 		return;
-	__u32 index = flow->slot - 1;
-	flow->slot = 0;
+	__u32 index = slot - 1;
 	bpf_map_push_elem(&free_hellos, &index, BPF_ANY);
 }
 

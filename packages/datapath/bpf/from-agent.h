@@ -91,7 +91,7 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 		count_hit(f->rule, 1, f->would_verdict, now);
 		tell(EVENT_VERDICT, key, f, 0);
 	}
-	return pass(skb, flow_mark(f));
+	return pass(skb, first_mark(f));
 }
 
 /* A TCP segment of a flow that is there already. -1: begin anew. */
@@ -169,6 +169,21 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 			tell(EVENT_VERDICT, &p->key, flow, h);
 	}
 	return pass(skb, flow_mark(flow));
+}
+
+/* A datagram or an echo request of a flow that is there already. -1: begin anew. */
+static __always_inline int datagram_from_agent(struct __sk_buff *skb, const struct plan *plan, struct scratch *s,
+					       struct flow *flow)
+{
+	struct packet *p = &s->packet;
+
+	if (flow->state != FLOW_PERMITTED)
+		return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
+	if (p->key.protocol == IPPROTO_ICMP && p->icmp_type != ICMP_ECHO && p->icmp_type != ICMPV6_ECHO_REQUEST)
+		return drop(REASON_PROTOCOL_NOT_SUPPORTED);
+	if (!flow->name || flow->packets_in)
+		return pass(skb, flow_mark(flow));
+	return still_named(&p->key, flow, &s->synthetic) ? pass(skb, first_mark(flow)) : -1;
 }
 
 /* What may come from an agent that is not policy: its neighbours, if it speaks for itself. */

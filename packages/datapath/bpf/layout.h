@@ -222,6 +222,17 @@ struct flow {
 	__u8 pad[6];
 };
 
+/* The first line of what is no TLS, while it is read. */
+struct plain_line {
+	__u64 head; /* its first word, as in struct method */
+	__u32 tail;
+	__u32 at;
+	__u32 stage;
+	__u32 word; /* length of the first word */
+	__u32 spaced; /* a space ends it */
+	__u32 matched; /* of `HTTP/` */
+};
+
 /* A ClientHello while it is read. Its bytes are kept, since what was judged must be what is delivered. */
 struct hello {
 	__u32 busy;
@@ -245,6 +256,7 @@ struct hello {
 	__u32 label_length;
 	__u32 label_flags;
 	__u32 end; /* bytes of raw up to the end of the hello */
+	struct plain_line line;
 	__u8 name[NAME_BYTES];
 	__u8 raw[HELLO_BYTES + HELLO_CHUNK];
 };
@@ -272,6 +284,7 @@ struct counters {
 /* Marks: the gateway's netfilter rules read nothing else. All bits are written on every packet. */
 #define MARK_TAG 0xcd000000
 #define MARK_PASS 0xcd010000 /* low byte: which real address */
+#define MARK_FIRST 0x100 /* judged by the addresses its name has now: only such packets are translated anew */
 #define MARK_PROXY 0xcd020000
 #define MARK_DNS 0xcd030000
 #define MARK_REJECT 0xcd040000

@@ -70,6 +70,34 @@ static __always_inline __u32 flow_mark(const struct flow *flow)
 	return MARK_PASS | flow->choice;
 }
 
+/* Of a packet that was judged by the address it will be sent to: without the bit, netfilter translates nothing new. */
+static __always_inline __u32 first_mark(const struct flow *flow)
+{
+	__u32 mark = flow_mark(flow);
+	return mark == MARK_PROXY ? mark : mark | MARK_FIRST;
+}
+
+/*
+ * Whether the name of a flow still has the address that the flow was judged by. Until the other end has answered,
+ * connection tracking may know nothing of the flow, and would translate its next packet to what the name has now.
+ */
+static __always_inline int still_named(const struct flow_key *key, const struct flow *flow, struct synthetic_key *which)
+{
+	which->family = key->family;
+	which->address = key->destination;
+	struct synthetic *y = bpf_map_lookup_elem(&synthetics, which);
+	__u32 choice = flow->choice;
+	if (!y || y->name != flow->name || choice >= y->count)
+		return 0;
+	bounded(choice);
+	if (choice >= REAL_ADDRESSES)
+		return 0;
+	__u32 differs = 0;
+	for (int i = 0; i < 16; i++)
+		differs |= y->real[choice].bytes[i] ^ flow->real.bytes[i];
+	return !differs;
+}
+
 /* A live flow is judged again when the plan or the epoch has changed. 0: it may go on. */
 static __always_inline int still_permitted(struct plan *plan, const struct flow_key *key, struct flow *flow,
 					   struct scratch *s)

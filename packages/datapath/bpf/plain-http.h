@@ -84,17 +84,6 @@ enum lax_stage {
 	LAX_NO,
 };
 
-struct lax_line {
-	struct hello *hello;
-	__u32 at;
-	__u32 stage;
-	__u32 word; /* length of the first word */
-	__u32 spaced; /* a space ends it */
-	__u32 matched; /* of `HTTP/` */
-	__u64 head; /* the first word, as in struct method */
-	__u32 tail;
-};
-
 static __always_inline int is_blank(__u8 c)
 {
 	return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0;
@@ -109,13 +98,15 @@ static __always_inline int is_token(__u8 c)
 	       c == '`' || c == '|' || c == '~';
 }
 
-static long lax_byte(__u32 turn, struct lax_line *l)
+static long lax_byte(__u32 turn, struct hello **where)
 {
+	struct hello *h = *where;
+	struct plain_line *l = &h->line;
 	__u32 at = l->at;
 
-	if (at >= HELLO_BYTES || at >= l->hello->have)
+	if (at >= HELLO_BYTES || at >= h->have)
 		return 1;
-	__u8 c = l->hello->raw[at];
+	__u8 c = h->raw[at];
 	l->at = at + 1;
 	if (l->stage == LAX_BLANK && !is_blank(c))
 		l->stage = LAX_WORD;
@@ -156,30 +147,32 @@ static long lax_byte(__u32 turn, struct lax_line *l)
  * Whether the kept bytes, which are not TLS, begin an HTTP request: sets HELLO_HTTP, HELLO_UNSURE, HELLO_LAX or none. Returns
  * how many bytes that rests on.
  */
-static __noinline __u32 recognise_http(struct hello *h)
+/* Its state lies in the hello, as that of the reader does: the verifier would follow every value of a stack slot. */
+__noinline int recognise_http(struct hello *h)
 {
 	if (!h)
 		return 0;
-	struct lax_line l = { .hello = h };
+	struct plain_line *l = &h->line;
+	__builtin_memset(l, 0, sizeof(*l));
 	h->flags &= ~(HELLO_HTTP | HELLO_UNSURE | HELLO_LAX);
-	bpf_loop(HELLO_BYTES + 1, lax_byte, &l, 0);
+	bpf_loop(HELLO_BYTES + 1, lax_byte, &h, 0);
 
-	struct recognition r = { .head = l.head, .tail = l.tail, .have = l.word };
-	if (l.spaced && l.word < 8)
-		r.head |= (__u64)' ' << (8 * (l.word & 7));
-	else if (l.spaced && l.word < 10)
-		r.tail |= (__u32)' ' << (8 * (l.word & 1));
-	r.have += l.spaced;
+	struct recognition r = { .head = l->head, .tail = l->tail, .have = l->word };
+	if (l->spaced && l->word < 8)
+		r.head |= (__u64)' ' << (8 * (l->word & 7));
+	else if (l->spaced && l->word < 10)
+		r.tail |= (__u32)' ' << (8 * (l->word & 1));
+	r.have += l->spaced;
 	/* A known method needs no version behind its target (HTTP/0.9). */
-	if (l.word && l.word < 10 && (l.spaced || l.stage == LAX_WORD))
+	if (l->word && l->word < 10 && (l->spaced || l->stage == LAX_WORD))
 		bpf_loop(METHOD_COUNT, try_method, &r, 0);
-	if (r.http || l.stage == LAX_YES || (l.stage != LAX_NO && h->have >= HELLO_BYTES))
+	if (r.http || l->stage == LAX_YES || (l->stage != LAX_NO && h->have >= HELLO_BYTES))
 		h->flags |= HELLO_HTTP;
-	else if (r.unsure && l.stage == LAX_WORD)
+	else if (r.unsure && l->stage == LAX_WORD)
 		h->flags |= HELLO_UNSURE;
-	else if (l.stage != LAX_NO)
+	else if (l->stage != LAX_NO)
 		h->flags |= HELLO_LAX;
-	return l.at;
+	return l->at;
 }
 
 #endif

@@ -1,4 +1,4 @@
-import { marks, passMark, realAddresses } from './marks.ts';
+import { firstBit, marks, passMark, realAddresses } from './marks.ts';
 
 /**
  * The netfilter rules of the gateway's namespace, as text for nft. They know no policy: they read the mark that the kernel
@@ -25,7 +25,9 @@ const hex = (mark: number): string => `0x${mark.toString(16)}`;
 export const gatewayRuleset = (r: GatewayRuleset): string => {
   const agent = `iifname "${r.agentInterface}"`;
   const choices = Array.from({ length: realAddresses }, (_, i) => i);
-  const zones = choices.slice(1).map((i) => `    meta mark ${hex(passMark(i))} ct original zone set ${i}`);
+  const zones = choices
+    .slice(1)
+    .map((i) => `    meta mark & ${hex(0xffffffff - firstBit)} ${hex(passMark(i))} ct original zone set ${i}`);
   return `
 table inet cofferdam {
   map real4 { type mark . ipv4_addr : ipv4_addr; }

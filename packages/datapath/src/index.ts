@@ -27,7 +27,7 @@ export {
 export { loadBpfObject, runProgram, type TestRun } from './libbpf.ts';
 export { bootTime, closeDescriptor, interfaceIndex, SystemCallError } from './libc.ts';
 export { connectFrom, type ListenerOptions, openListener } from './listeners.ts';
-export { marks, passMark, realAddresses } from './marks.ts';
+export { firstBit, firstMark, marks, passMark, realAddresses } from './marks.ts';
 export { createNameTranslation, type NameTranslation } from './name-translation.ts';
 export { createNetworkNamespace, currentNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
 export { type Nftables, NftError, openNftables } from './nftables.ts';

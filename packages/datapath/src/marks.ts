@@ -13,4 +13,10 @@ export const marks = {
 /** Real addresses that a synthetic one may stand for: the low bits of a pass mark say which is dialled. */
 export const realAddresses = 8;
 
+/** Set on packets that were judged by the address they will be sent to: only they are translated anew. */
+export const firstBit = 0x100;
+
+/** The mark by which a packet is translated to the real address of that place. */
+export const firstMark = (choice: number): number => marks.pass + firstBit + choice;
+
 export const passMark = (choice: number): number => marks.pass + choice;

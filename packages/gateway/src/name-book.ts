@@ -67,6 +67,19 @@ const mostAddresses = 8;
 const restoredAddresses = (state: NameBookState | undefined): Map<number, readonly Address[]> =>
   new Map((state?.addresses ?? []).map(([id, texts]) => [id, texts.flatMap((text) => parseAddress(text) ?? [])]));
 
+/**
+ * The addresses of a new answer, those that were there before in their old places: resolvers turn the order of answers, and each
+ * place that changes is one in which a flow could be judged by one address and sent to another.
+ */
+const inTheirPlaces = (before: readonly Address[], after: readonly Address[]): readonly Address[] => {
+  const has = (list: readonly Address[], address: Address): boolean => list.some((one) => addressesEqual(one, address));
+  const fresh = after.filter((address) => !has(before, address));
+  const placed = before.slice(0, after.length).map((address) => (has(after, address) ? address : undefined));
+  const moved = before.slice(after.length).filter((address) => has(after, address));
+  const rest = [...moved, ...fresh];
+  return [...placed.map((address) => address ?? rest.shift()!), ...rest];
+};
+
 export const createNameBook = (options: NameBookOptions, state?: NameBookState): Result<NameBook> => {
   const made = createSyntheticPool(options.pool, state?.pool);
   if (!made.ok) return made;
@@ -111,7 +124,11 @@ export const createNameBook = (options: NameBookOptions, state?: NameBookState):
         const before = real.get(slot.id) ?? [];
         // What another agent may use stays while the name still has it: the walk at each flow's first packet judges who may.
         const still = (address: Address): boolean => before.some((one) => addressesEqual(one, address));
-        const latest = addresses.filter((address) => keep(address) || still(address)).slice(0, mostAddresses);
+        const usable = addresses.filter((address) => keep(address) || still(address)).slice(0, mostAddresses);
+        const latest = inTheirPlaces(
+          before.filter((address) => address.family === family),
+          usable,
+        );
         const other = before.filter((address) => address.family !== family);
         real.set(slot.id, family === 4 ? [...latest, ...other] : [...other, ...latest]);
         await install(slot);

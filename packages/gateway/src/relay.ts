@@ -22,6 +22,15 @@ export interface Relay {
   readonly close: () => void;
 }
 
+/** No free port or descriptor is an error of this connection, not of the process. */
+const dialled = (dial: () => Socket): Socket | undefined => {
+  try {
+    return dial();
+  } catch {
+    return undefined;
+  }
+};
+
 export const createRelay = ({ listener, dial, connections, idle }: RelayOptions): Relay => {
   const open = new Set<Socket>();
   listener.on('connection', (socket) => {
@@ -29,7 +38,11 @@ export const createRelay = ({ listener, dial, connections, idle }: RelayOptions)
       socket.resetAndDestroy();
       return;
     }
-    const other = dial();
+    const other = dialled(dial);
+    if (other === undefined) {
+      socket.resetAndDestroy();
+      return;
+    }
     for (const one of [socket, other]) {
       open.add(one);
       one.on('close', () => open.delete(one));

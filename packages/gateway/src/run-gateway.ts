@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import {
   bootTime,
@@ -22,7 +23,15 @@ import {
   topology,
 } from '@cofferdam/datapath';
 import type { AnyRecord } from '@cofferdam/flows';
-import { type Address, type DomainName, formatAddress, type Prefix, parseAddress, parsePrefix } from '@cofferdam/net';
+import {
+  type Address,
+  type DomainName,
+  formatAddress,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
+} from '@cofferdam/net';
 import { classifyName, type LoadedPlan } from '@cofferdam/plan';
 import { createDnsFilter } from './dns-filter.ts';
 import { createDnsServer, dnsServerDefaults } from './dns-server.ts';
@@ -100,6 +109,14 @@ const anyAddress: readonly Address[] = [parseAddress('0.0.0.0')!, parseAddress('
 const loopback = parseAddress('127.0.0.1')!;
 
 /** An error of a listening socket (too many open files, say) costs a connection, not the gateway. */
+const localAddresses = (): readonly string[] =>
+  Object.values(networkInterfaces()).flatMap((list) =>
+    (list ?? []).flatMap(({ address }) => {
+      const parsed = parseAddress(address.replace(/%.*$/, ''));
+      return parsed === undefined ? [] : [formatAddress(parsed)];
+    }),
+  );
+
 const listenOn = (fd: number, warn: (text: string) => void): Server => {
   const server = createServer({ allowHalfOpen: true });
   server.on('error', (e) => warn(`listening: ${e.message}`));
@@ -167,6 +184,7 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
   const nextId = (): string => `${options.run}-${(++counter).toString(36)}`;
   const nameOfId = new Map<number, DomainName>();
   const claimedIds = new Map<DomainName, number>();
+  const boundNames = new Set<DomainName>();
 
   let receive: Parameters<typeof openKernel>[1] = () => undefined;
   const kernel = openKernel(options.objectFile, (event) => receive(event));
@@ -193,6 +211,11 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
         const id = kernelId(binding.id);
         const ofFamily = (family: 4 | 6) => binding.addresses.filter((one) => one.family === family);
         nameOfId.set(id, binding.name);
+        boundNames.add(binding.name);
+        // Where another address takes a place, the name stands for nothing until both tables have it: a flow must not be judged
+        // by the one and sent to the other.
+        if (translation.replaces(v4, ofFamily(4)) || translation.replaces(v6, ofFamily(6)))
+          kernel.install({ id, name: binding.name, synthetic: [v4, v6], addresses: [] }, binding.classes);
         translation.set(v4, ofFamily(4));
         translation.set(v6, ofFamily(6));
         const { name, addresses } = binding;
@@ -205,6 +228,7 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
   const names = book.value;
 
   const classify = (name: DomainName): void => {
+    if (boundNames.has(name)) return;
     const id = claimedIds.get(name) ?? firstClaimedId + claimedIds.size;
     if (claimedIds.size >= claimedNames && !claimedIds.has(name)) return;
     claimedIds.set(name, id);
@@ -262,12 +286,25 @@ const assemble = (options: RunGatewayOptions, undo: (step: () => void) => void):
   });
   const dns = createDnsServer({ ...dnsServerDefaults, filter });
   undo(dns.close);
+  // The proxy dials as the host itself, past the rules that keep the kernel path from what is the host's own: links of runs, and
+  // addresses that it did not have when the plan was made.
+  const ownPrefixes = [prefixOf(topology.own4), prefixOf(topology.own6)];
+  const known = new Set(localAddresses());
+  const mayDial = (address: Address): boolean => {
+    const text = formatAddress(address);
+    return (
+      !ownPrefixes.some((own) => prefixContains(own, address)) && (known.has(text) || !localAddresses().includes(text))
+    );
+  };
   const proxy = createProxy({
     ...proxyDefaults,
     gateway: options.run,
     gate: current,
     names,
-    dial: (address, port) => connect({ host: formatAddress(address), port, allowHalfOpen: true, noDelay: true }),
+    dial: (address, port) =>
+      mayDial(address)
+        ? connect({ host: formatAddress(address), port, allowHalfOpen: true, noDelay: true })
+        : new Socket().destroy(new Error('an address of this machine')),
     now,
     nextId,
     emit: options.emit,

@@ -67,9 +67,11 @@ export const askUdp = (
       const message = reading(query, datagram);
       if (message !== undefined) finish({ kind: 'response', message });
     });
-    socket.connect(server.port, host, () => {
+    // By its event and not by a callback, which would be called for a failure too, and keep it from being told as an error.
+    socket.once('connect', () => {
       if (!over) socket.send(bytes);
     });
+    socket.connect(server.port, host);
   });
 
 /** One question over TCP, on a connection of its own (RFC 7766 allows to share one; a shared one would order answers). */

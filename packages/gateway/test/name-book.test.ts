@@ -33,9 +33,22 @@ describe('name book', () => {
     const b = book(installer);
     await bind(b, ['1.1.1.1', '2.2.2.2'], { keep: (a) => formatAddress(a) === '1.1.1.1' });
     await bind(b, ['2.2.2.2', '1.1.1.1'], { agent: 'y', keep: (a) => formatAddress(a) === '2.2.2.2' });
-    assert.deepEqual(shown(b.at(address('198.18.1.0'))), ['2.2.2.2', '1.1.1.1']);
+    assert.deepEqual(shown(b.at(address('198.18.1.0'))), ['1.1.1.1', '2.2.2.2'], 'what was there keeps its place');
     await bind(b, ['3.3.3.3'], { keep: () => true });
     assert.deepEqual(shown(installer.bindings.at(-1)), ['3.3.3.3']);
+  });
+
+  test('an address keeps its place while the name has it, and new ones take what is free', async () => {
+    const b = book(recordingInstaller());
+    const places = async (...addresses: readonly string[]): Promise<readonly string[] | undefined> => {
+      await bind(b, addresses);
+      return shown(b.at(address('198.18.1.0')));
+    };
+    assert.deepEqual(await places('1.1.1.1', '2.2.2.2', '3.3.3.3'), ['1.1.1.1', '2.2.2.2', '3.3.3.3']);
+    assert.deepEqual(await places('3.3.3.3', '1.1.1.1', '2.2.2.2'), ['1.1.1.1', '2.2.2.2', '3.3.3.3']);
+    assert.deepEqual(await places('4.4.4.4', '3.3.3.3', '2.2.2.2'), ['4.4.4.4', '2.2.2.2', '3.3.3.3']);
+    assert.deepEqual(await places('3.3.3.3'), ['3.3.3.3']);
+    assert.deepEqual(await places('5.5.5.5', '6.6.6.6'), ['5.5.5.5', '6.6.6.6']);
   });
 
   test('at most eight addresses of a family', async () => {

@@ -41,6 +41,9 @@ const hiddenFiles = (log: string | undefined): readonly string[] => [
   ...(log === undefined ? [] : [log]),
 ];
 
+/** Of the log in /run, which is memory: an agent must not fill the machine's with its denials. */
+const mostLogBytes = 64 * 1024 * 1024;
+
 const openLog = (path: string): FlowSink => {
   try {
     return openFlowSink(path);
@@ -87,7 +90,7 @@ export const contain = async (
     command: options.command,
     started: Date.now(),
   });
-  const sinks = [openFlowSink(flowsFile(run)), ...(log === undefined ? [] : [log])];
+  const sinks = [openFlowSink(flowsFile(run), mostLogBytes), ...(log === undefined ? [] : [log])];
   const reporter = createReporter(groupOf(policy, agent));
   let gateway: RunGateway | undefined;
   let renewal: NodeJS.Timeout | undefined;
@@ -136,11 +139,12 @@ const renewPlan = (
 ): NodeJS.Timeout => {
   let revision = 1;
   return setInterval(() => {
-    prepareRun(policy, options, resolvers, ++revision).then(
-      ({ plan }) => gateway.renew(plan),
+    prepareRun(policy, options, resolvers, ++revision)
+      .then(({ plan }) => gateway.renew(plan))
       // The plan in force stays, and closes what is scheduled when its hours run out.
-      (e: unknown) => console.warn(`the plan could not be renewed: ${e instanceof Error ? e.message : String(e)}`),
-    );
+      .catch((e: unknown) =>
+        console.warn(`the plan could not be renewed: ${e instanceof Error ? e.message : String(e)}`),
+      );
   }, renewEvery);
 };
 

@@ -11,14 +11,22 @@ export interface FlowSink {
 
 const newline = Buffer.from('\n');
 
-export const openFlowSink = (path: string): FlowSink => {
+/** `mostBytes`: how much is written at the most; what comes after is lost and counted. */
+export const openFlowSink = (path: string, mostBytes = Number.POSITIVE_INFINITY): FlowSink => {
   const fd = openSync(path, 'a', 0o600);
+  let room = mostBytes;
   let count = 0;
   let because = '';
   let torn = false;
   return {
     write(record) {
       const line = Buffer.concat([torn ? newline : Buffer.alloc(0), Buffer.from(`${encodeRecord(record)}\n`)]);
+      if (line.length > room) {
+        count += 1;
+        if (because === '') because = `the log of a run ends at ${mostBytes} bytes`;
+        return;
+      }
+      room -= line.length;
       try {
         // A write that was cut short leaves half a line: the next begins on a line of its own, and readers count the half.
         const written = writeSync(fd, line);

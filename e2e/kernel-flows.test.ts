@@ -1,7 +1,7 @@
 /** The life of a flow in the kernel: replies, ICMP errors, counters, a full table, a plan that changes under it. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { flowState } from '@cofferdam/datapath';
+import { firstBit, flowState } from '@cofferdam/datapath';
 import type { Address } from '@cofferdam/net';
 import {
   agentMac,
@@ -14,6 +14,7 @@ import {
   ipPacket,
   macBytes,
   name,
+  permit,
   reversed,
   tcpFrame,
   udpFrame,
@@ -30,10 +31,12 @@ import {
   labForTests,
   opened,
   router,
+  rules,
   server,
   synthetic,
   tcpInner,
   udpInner,
+  use,
 } from './kernel-flow-world.ts';
 import { Connection, kernelUnavailable, plainServerHello } from './kernel-lab.ts';
 
@@ -177,6 +180,29 @@ describe('flows', { skip }, () => {
       assert.equal(c.syn({ sequence: 7 }).outcome, 'dropped');
       c.server({ flags: 'R', sequence: c.serverNext });
       assert.equal(c.syn({ sequence: 7 }).outcome, 'pass');
+    }),
+  );
+
+  test(
+    'a named datagram is judged by what its name has now, until the other end has answered; then nothing is translated anew',
+    inLab((f) => {
+      const second = { 4: ip('93.184.216.35'), 6: ip('2606:2800:220:1::6') } as const;
+      use(rules(permit({ web: ['api'], protocol: 'udp', ports: ['9999'] })));
+      const stands = (real: Address): void => void lab.install(name('api.example.com'), [synthetic[f]], [real]);
+      stands(server[f]);
+      const e = ends(f, 9999, synthetic[f]);
+      const real = (): Address | undefined =>
+        [...lab.kernel.flows()].find(({ key }) => key.sourcePort === e.sourcePort)?.flow.real;
+      const send = (): readonly unknown[] => {
+        const { outcome, mark } = lab.fromAgent(udpFrame(e));
+        return [outcome, (mark & firstBit) !== 0, real()];
+      };
+      assert.deepEqual(send(), ['pass', true, server[f]]);
+      stands(second[f]);
+      assert.deepEqual(send(), ['pass', true, second[f]]);
+      assert.equal(lab.toAgent(udpFrame(reversed(e))).outcome, 'none');
+      stands(server[f]);
+      assert.deepEqual(send(), ['pass', false, second[f]]);
     }),
   );
 

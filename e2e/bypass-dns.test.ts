@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { formatAddress } from '@cofferdam/net';
 import { type Arrival, type Lab, startLab } from '@cofferdam/testkit/lab';
 import { agentPolicy } from './agent-policy.ts';
 import {
@@ -253,8 +254,10 @@ describe('ways out through DNS', { skip }, () => {
           const reply = replyHead(overTcp ? received.slice(2) : received);
           assert.deepEqual([reply?.rcode, reply?.answers], permitted ? [0, 1] : [5, 0], servers[index >> 2]);
           assert.deepEqual(
-            records.map(({ kind, reason }) => `${kind} ${reason}`),
-            [`dns ${permitted ? 'dns-answered' : 'dns-not-permitted'}`],
+            records.map((one) =>
+              one.kind === 'dns' ? `${one.reason} ${one.transport} ${formatAddress(one.server.address)}` : one.kind,
+            ),
+            [`${permitted ? 'dns-answered' : 'dns-not-permitted'} ${overTcp ? 'tcp' : 'udp'} ${servers[index >> 2]}`],
           );
         }
         const arrived = await arrivedSince(lab, since);

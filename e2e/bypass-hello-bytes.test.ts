@@ -11,10 +11,10 @@ import {
   type HelloSite,
   permitted,
   ports,
-  type Seen,
   startHelloSite,
   treatments,
 } from './hello-site.ts';
+import type { Kept } from './recorded.ts';
 
 describe('the bytes of a ClientHello', { skip: containedUnavailable(), timeout: 120_000 }, () => {
   let site: HelloSite;
@@ -51,7 +51,7 @@ describe('the bytes of a ClientHello', { skip: containedUnavailable(), timeout: 
           address: control,
         });
         await swapped(site.free, control, ports.binds, family);
-        const [seen] = await site.behind.run<Seen[]>(`result = recorders[args['address'], 9101].seen()`, {
+        const [seen] = await site.behind.run<Kept[]>(`result = recorders[args['address'], 9101].seen()`, {
           address: control,
         });
         assert.equal(seen?.data, delivered, 'control: the server gets the other name');

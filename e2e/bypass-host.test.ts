@@ -9,28 +9,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
+import { agentPolicy } from './agent-policy.ts';
 import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
 import { cofferdam, containedUnavailable } from './contained.ts';
 
 const user = 61_234;
-const policy = `
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: agents }
-spec: { any: [{ agent: prober }] }
----
-apiVersion: cofferdam.dev/v1
-kind: WebGroup
-metadata: { name: permitted }
-spec: { domains: [example.com] }
----
-apiVersion: cofferdam.dev/v1
-kind: Ruleset
-metadata: { name: prober }
-spec:
-  rules:
-    - { name: web, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: [443] }
-`;
+const policy = agentPolicy({
+  web: { permitted: ['example.com'] },
+  rules: ['web: [permitted], protocol: tcp, ports: [443]'],
+});
 
 const dropTo = (uid: number) => ['setpriv', '--reuid', String(uid), '--regid', String(uid), '--clear-groups', '--'];
 /** A system call by number on x86-64 and arm64; the value is its result, and it raises where that is an error. */

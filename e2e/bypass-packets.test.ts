@@ -4,27 +4,31 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type Capture, type Lab, startLab } from '@cofferdam/testkit/lab';
-import { type Attacker, type ContainedAttacker, containedAttacker, freeAttacker } from './attacker.ts';
+import type { Lab } from '@cofferdam/testkit/lab';
+import { type Attacker, type ContainedAttacker, containedAttacker } from './attacker.ts';
 import { containedUnavailable } from './contained.ts';
-import { attackerHost, echoHost, families, head, narrow, reasonsOf, scapy, textOf } from './packet-site.ts';
+import {
+  attackerHost,
+  echoHost,
+  echoPolicy,
+  families,
+  narrow,
+  type PacketSite,
+  reasonsOf,
+  scapy,
+  startPacketSite,
+  textOf,
+} from './packet-site.ts';
 
 describe('packets', { skip: containedUnavailable(), timeout: 150_000 }, () => {
   let lab: Lab;
   let free: Attacker;
   let server: Attacker;
-  let capture: Capture;
-
+  let onWire: PacketSite['onWire'];
   before(async () => {
-    lab = await startLab({ daemons: ['resolver', 'resolver2'] });
-    free = await freeAttacker(lab, 'host');
-    server = await freeAttacker(lab, 'internet');
-    capture = await lab.capture();
+    ({ lab, free, server, onWire } = await startPacketSite());
   });
   after(() => lab?.stop());
-
-  /** Packets on the wire behind the host that carry a text: a few words of it, since a capture keeps only the beginning. */
-  const onWire = async (filter: string): Promise<readonly string[]> => capture.packets(filter);
 
   describe('under a policy that permits one host', () => {
     let agent: ContainedAttacker;
@@ -276,7 +280,7 @@ threading.Thread(target=push, args=(args['address'],), daemon=True).start()
       await server.run(push, { address: attackerHost[family] });
       const expires = new Date(Date.now() + 4000).toISOString();
       const agent = await containedAttacker(lab, {
-        policy: `${head}    - { name: for-now, action: permit, from: [agents], to: [anywhere], protocol: udp, ports: [9200], expires: ${expires} }\n`,
+        policy: echoPolicy(`to: [anywhere], protocol: udp, ports: [9200], expires: ${expires}`),
       });
       const began = await agent.run<number>(
         `

@@ -5,27 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
+import { agentPolicy } from './agent-policy.ts';
 import { cofferdam, containedUnavailable, runContained } from './contained.ts';
 
 const user = 61_234;
-const policy = `
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: agents }
-spec: { any: [{ agent: prober }] }
----
-apiVersion: cofferdam.dev/v1
-kind: WebGroup
-metadata: { name: permitted }
-spec: { domains: [example.com] }
----
-apiVersion: cofferdam.dev/v1
-kind: Ruleset
-metadata: { name: prober }
-spec:
-  rules:
-    - { name: web, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: [443] }
-`;
+const policy = agentPolicy({
+  web: { permitted: ['example.com'] },
+  rules: ['web: [permitted], protocol: tcp, ports: [443]'],
+});
 
 describe('no other way', { skip: containedUnavailable(), timeout: 60_000 }, () => {
   let lab: Lab;

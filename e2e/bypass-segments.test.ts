@@ -6,29 +6,18 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type ClientHelloOptions, clientHelloStream } from '@cofferdam/testkit';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
+import { agentPolicy } from './agent-policy.ts';
 import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
 import { containedUnavailable } from './contained.ts';
+import { arrivedAt, denialsOf, fromPort, record } from './recorded.ts';
 
-const policy = `
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: agents }
-spec: { any: [{ agent: prober }] }
----
-apiVersion: cofferdam.dev/v1
-kind: WebGroup
-metadata: { name: permitted }
-spec: { domains: [example.com] }
----
-apiVersion: cofferdam.dev/v1
-kind: Ruleset
-metadata: { name: prober }
-spec:
-  rules:
-    - { name: waits, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: ["9000-9099"], tls: required }
-    - { name: binds, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: ["9100-9199"] }
-`;
-
+const policy = agentPolicy({
+  web: { permitted: ['example.com'] },
+  rules: [
+    'web: [permitted], protocol: tcp, ports: ["9000-9099"], tls: required',
+    'web: [permitted], protocol: tcp, ports: ["9100-9199"]',
+  ],
+});
 const permitted = 'example.com';
 const denied = 'www.example.com';
 const ports = { waits: 9001, binds: 9101 } as const;
@@ -42,7 +31,7 @@ const carries = (data: string, text: string): boolean => Buffer.from(data, 'hex'
 
 describe('segments by hand', { skip: containedUnavailable(), timeout: 150_000 }, () => {
   let lab: Lab;
-  let server: Attacker;
+  let keptAt: ReturnType<typeof arrivedAt>;
   let free: Attacker;
   let agent: ContainedAttacker;
   let raw: Attacker;
@@ -50,15 +39,10 @@ describe('segments by hand', { skip: containedUnavailable(), timeout: 150_000 },
 
   before(async () => {
     lab = await startLab({ daemons: ['resolver', 'resolver2'] });
-    server = await freeAttacker(lab, 'internet');
+    const server = await freeAttacker(lab, 'internet');
     free = await freeAttacker(lab, 'host');
-    await server.run(
-      `
-      for address in args['addresses']:
-          for port in (9001, 9101): recorders[address, port] = Recorder(address, port)
-      `,
-      { addresses: lab.addresses(permitted) },
-    );
+    await record(server, lab.addresses(permitted), Object.values(ports));
+    keptAt = arrivedAt(server);
     agent = await containedAttacker(lab, { policy });
     for (const family of families) {
       const at = await agent.run<string>(
@@ -77,31 +61,13 @@ describe('segments by hand', { skip: containedUnavailable(), timeout: 150_000 },
   });
 
   /** What arrived of the connection from this port of the agent, by connections since the last call. */
-  const taken = new Map<string, number>();
   const arrived = async (
     family: 4 | 6,
     treatment: (typeof treatments)[number],
     keep?: 'keep',
-  ): Promise<readonly string[]> => {
-    const all = await server.run<{ data: string }[]>(`result = recorders[args['address'], args['port']].seen()`, {
-      address: lab.address(permitted, family),
-      port: ports[treatment],
-    });
-    const label = `${family} ${treatment}`;
-    const fresh = all.slice(taken.get(label) ?? 0);
-    if (keep !== 'keep') taken.set(label, all.length);
-    return fresh.map(({ data }) => data);
-  };
-  const reasonsOf = async (port: number): Promise<readonly string[]> => {
-    let found: readonly string[] = [];
-    await eventually(`a record of a denial from port ${port}`, async () => {
-      found = (await agent.process.records())
-        .filter((record) => record.kind === 'flow' && record.source.port === port && record.verdict === 'deny')
-        .map(({ reason }) => reason);
-      return found.length > 0;
-    });
-    return found;
-  };
+  ): Promise<readonly string[]> =>
+    (await keptAt(lab.address(permitted, family), ports[treatment], keep)).map(({ data }) => data);
+  const reasonsOf = (port: number) => denialsOf(agent, fromPort(port));
 
   interface Outcome {
     readonly port: number;

@@ -1,36 +1,21 @@
-import type { AnyRecord, FlowRecord } from '@cofferdam/flows';
 import { type ClientHelloOptions, clientHelloStream, type HelloRecordOptions } from '@cofferdam/testkit';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
-import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
+import { agentPolicy } from './agent-policy.ts';
+import { type Attacker, type ContainedAttacker, containedAttacker, freeAttacker } from './attacker.ts';
+import { arrivedAt, denialsOf, fromPort, type Kept, record } from './recorded.ts';
 
 /** Where ClientHellos are sent to: a policy that binds names in both ways, and servers that keep every byte they get. */
 
-const policy = `
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: agents }
-spec: { any: [{ agent: prober }] }
----
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: unbound }
-spec: { any: [{ cidr: 45.83.64.10/32 }, { cidr: "2a0e:1d40::10/128" }] }
----
-apiVersion: cofferdam.dev/v1
-kind: WebGroup
-metadata: { name: permitted }
-spec: { domains: [example.com] }
----
-apiVersion: cofferdam.dev/v1
-kind: Ruleset
-metadata: { name: prober }
-spec:
-  rules:
-    - { name: refuses-ech, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: [9099], ech: refuse }
-    - { name: waits, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: [443, "9000-9098"], tls: required }
-    - { name: binds, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: ["9100-9199"] }
-    - { name: by-address, action: permit, from: [agents], to: [unbound], protocol: tcp, ports: ["9000-9199"] }
-`;
+const policy = agentPolicy({
+  to: { unbound: ['{ cidr: 45.83.64.10/32 }', '{ cidr: "2a0e:1d40::10/128" }'] },
+  web: { permitted: ['example.com'] },
+  rules: [
+    'name: refuses-ech, web: [permitted], protocol: tcp, ports: [9099], ech: refuse',
+    'name: waits, web: [permitted], protocol: tcp, ports: [443, "9000-9098"], tls: required',
+    'name: binds, web: [permitted], protocol: tcp, ports: ["9100-9199"]',
+    'name: by-address, to: [unbound], protocol: tcp, ports: ["9000-9199"]',
+  ],
+});
 
 /** Shares address and server with `example.com`, and no rule names it. */
 export const denied = 'www.example.com';
@@ -39,11 +24,6 @@ export const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('h
 export const forged = (options: ClientHelloOptions & HelloRecordOptions): string => hex(clientHelloStream(options));
 export const carries = (data: string, text: string): boolean => Buffer.from(data, 'hex').includes(text);
 
-export interface Seen {
-  readonly data: string;
-  readonly end: string;
-  readonly port: number;
-}
 export interface Fate {
   readonly end: string;
   readonly data: string;
@@ -80,7 +60,7 @@ export interface HelloSite {
   readonly behind: Attacker;
   readonly agent: ContainedAttacker;
   /** Connections that a recorder has had since the last call. */
-  arrived(address: string, port: number): Promise<readonly Seen[]>;
+  arrived(address: string, port: number): Promise<readonly Kept[]>;
   /** Of the denial of a flow from this port of the agent. */
   reasonOf(port: number): Promise<string | undefined>;
   /** One connection that sends pieces, and what became of it. */
@@ -101,15 +81,16 @@ export const startHelloSite = async (): Promise<HelloSite> => {
   const server = await freeAttacker(lab, 'internet');
   const free = await freeAttacker(lab, 'host');
   const behind = await freeAttacker(lab, 'spoke');
+  const addresses = [...lab.addresses(permitted), '45.83.64.10', '2a0e:1d40::10'];
+  await record(server, addresses, [ports.waits, ports.binds, ports.ech]);
   await server.run(
     `
     for address in args['addresses']:
-        for port in (9001, 9101, 9099): recorders[address, port] = Recorder(address, port)
         for port in (9002, 9102): recorders[address, port] = Recorder(address, port, answers=[bytes.fromhex(args['retry'])])
         recorders[address, 9103] = Recorder(address, 9103, speak=b'220 hello\\r\\n')
         recorders[address, 9104] = Recorder(address, 9104, fast_open=True)
     `,
-    { addresses: [...lab.addresses(permitted), '45.83.64.10', '2a0e:1d40::10'], retry: retryRequest },
+    { addresses, retry: retryRequest },
   );
   const retry = lab.spawn('internet', [
     'openssl',
@@ -119,26 +100,6 @@ export const startHelloSite = async (): Promise<HelloSite> => {
   ]);
   await retry.waitFor(/ACCEPT/);
   const agent = await containedAttacker(lab, { policy, user: 61_234 });
-  /** Connections that a recorder has had since the last call. */
-  const taken = new Map<string, number>();
-  const arrived = async (address: string, port: number): Promise<readonly Seen[]> => {
-    const all = await server.run<Seen[]>(`result = recorders[args['address'], args['port']].seen()`, { address, port });
-    const label = `${address} ${port}`;
-    const fresh = all.slice(taken.get(label) ?? 0);
-    taken.set(label, all.length);
-    return fresh;
-  };
-  const flows = async (): Promise<readonly FlowRecord[]> =>
-    (await agent.process.records()).filter((record: AnyRecord): record is FlowRecord => record.kind === 'flow');
-  const reasonOf = async (port: number): Promise<string | undefined> => {
-    let found: FlowRecord | undefined;
-    await eventually(`a record of the denied flow from port ${port}`, async () => {
-      found = (await flows()).findLast((record) => record.source.port === port && record.verdict === 'deny');
-      return found !== undefined;
-    });
-    return found?.reason;
-  };
-
   /** One connection that sends pieces, and what became of it. */
   const say = async (
     who: Attacker,
@@ -170,8 +131,8 @@ export const startHelloSite = async (): Promise<HelloSite> => {
     free,
     behind,
     agent,
-    arrived,
-    reasonOf,
+    arrived: arrivedAt(server),
+    reasonOf: async (port) => (await denialsOf(agent, fromPort(port))).at(-1),
     say,
     async stop() {
       await agent.stop();

@@ -65,6 +65,7 @@ export const error = (
   to: Address,
   inner: Uint8Array,
   kind: 'unreachable' | 'too big' | 'expired' = 'unreachable',
+  rest = new Uint8Array(4),
 ): Uint8Array =>
   icmpFrame(from, to, {
     type:
@@ -73,6 +74,7 @@ export const error = (
         : { unreachable: 1, 'too big': 2, expired: 3 }[kind],
     code: from.family === 4 && kind === 'too big' ? 4 : 0,
     payload: inner,
+    rest,
     source: gatewayMac,
     destination: gatewayMac,
   });

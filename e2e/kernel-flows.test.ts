@@ -1,14 +1,17 @@
 /** The life of a flow in the kernel: replies, ICMP errors, counters, a full table, a plan that changes under it. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { firstBit, flowState } from '@cofferdam/datapath';
+import { answerBit, eventKind, firstBit, flowState, marks } from '@cofferdam/datapath';
 import type { Address } from '@cofferdam/net';
+import { classifyName } from '@cofferdam/plan';
 import {
   agentMac,
   clientHelloStream,
+  type Ends,
   echoFrame,
   fragmentHeader,
   gatewayMac,
+  icmpFrame,
   address as ip,
   ipFrame,
   ipPacket,
@@ -179,7 +182,58 @@ describe('flows', { skip }, () => {
       assert.deepEqual([answered.outcome, answered.mark & 0xff, answered.events], ['pass', 1, []]);
       assert.equal(c.syn({ sequence: 7 }).outcome, 'dropped');
       c.server({ flags: 'R', sequence: c.serverNext });
-      assert.equal(c.syn({ sequence: 7 }).outcome, 'pass');
+      // The next connection begins with the address that answered, and the record of this one ends.
+      const next = c.syn({ sequence: 7 });
+      assert.deepEqual([next.outcome, next.mark & 0xff], ['pass', 1]);
+      assert.deepEqual(
+        next.events.map(({ kind }) => kind),
+        [eventKind.end, eventKind.verdict],
+      );
+      const begins = (turn: number): number => {
+        lab.install(name('api.example.com'), [synthetic[f]], [server[f], second[f]], turn);
+        return new Connection(lab, ends(f, 443, synthetic[f])).syn().mark & 0xff;
+      };
+      assert.deepEqual(
+        [begins(0), begins(1)],
+        [1, 1 << 3],
+        'the same answer again changes nothing, another begins anew',
+      );
+    }),
+  );
+
+  test(
+    'a late answer of the address before is not taken for the answer of the next',
+    inLab((f) => {
+      const second = { 4: ip('93.184.216.35'), 6: ip('2606:2800:220:1::6') } as const;
+      lab.install(name('api.example.com'), [synthetic[f]], [server[f], second[f]]);
+      const c = new Connection(lab, ends(f, 443, synthetic[f]));
+      c.syn();
+      c.syn();
+      const late = tcpFrame(reversed(c.ends), { flags: 'SA', sequence: 5, acknowledgement: c.base });
+      assert.equal(lab.toAgent(late, 'eth1', false, marks.pass + answerBit).outcome, 'dropped');
+      assert.equal(c.synAck().outcome, 'none');
+      assert.deepEqual(c.flow?.real, second[f]);
+    }),
+  );
+
+  test(
+    'a name that lost its address to another is not taken for it when a client claims it',
+    inLab((f) => {
+      const other = name('other.example.com');
+      const installed = (which: typeof other): boolean =>
+        lab.kernel.install(
+          { id: 77, name: which, synthetic: [{ address: synthetic[f], turn: 0 }], addresses: [server[f]] },
+          classifyName(lab.plan(), which),
+        );
+      assert.ok(installed(other));
+      assert.ok(installed(name('api.example.com')));
+      const c = opened(f, 443, synthetic[f]);
+      const claims = c.sayAll(clientHelloStream({ sni: 'other.example.com' }));
+      assert.equal(claims.outcome, 'reject');
+      assert.ok(
+        claims.events.some(({ kind, name: text }) => kind === eventKind.nameMiss || text === 'other.example.com'),
+      );
+      assert.equal(c.flow?.state, flowState.denied);
     }),
   );
 
@@ -188,21 +242,32 @@ describe('flows', { skip }, () => {
     inLab((f) => {
       const second = { 4: ip('93.184.216.35'), 6: ip('2606:2800:220:1::6') } as const;
       use(rules(permit({ web: ['api'], protocol: 'udp', ports: ['9999'] })));
-      const stands = (real: Address): void => void lab.install(name('api.example.com'), [synthetic[f]], [real]);
-      stands(server[f]);
+      const stands = (real: Address, turn: number): void =>
+        void lab.install(name('api.example.com'), [synthetic[f]], [real], turn);
+      stands(server[f], 31);
       const e = ends(f, 9999, synthetic[f]);
       const real = (): Address | undefined =>
         [...lab.kernel.flows()].find(({ key }) => key.sourcePort === e.sourcePort)?.flow.real;
       const send = (): readonly unknown[] => {
         const { outcome, mark } = lab.fromAgent(udpFrame(e));
-        return [outcome, (mark & firstBit) !== 0, real()];
+        return [outcome, (mark & firstBit) !== 0, mark & 0xff, real()];
       };
-      assert.deepEqual(send(), ['pass', true, server[f]]);
-      stands(second[f]);
-      assert.deepEqual(send(), ['pass', true, second[f]]);
+      const [before, now, later] = [31 << 3, 0, 1 << 3];
+      assert.deepEqual(send(), ['pass', true, before, server[f]]);
+      stands(second[f], 0);
+      assert.deepEqual(send(), ['pass', true, now, second[f]]);
+      // What answers from where it was sent before is not its answer.
+      assert.equal(
+        lab.toAgent(udpFrame(reversed(e)), 'eth1', false, marks.pass + answerBit + before).outcome,
+        'dropped',
+      );
+      assert.equal(
+        lab.toAgent(udpFrame(reversed(e)), 'eth1', false, marks.pass + answerBit + later).outcome,
+        'dropped',
+      );
       assert.equal(lab.toAgent(udpFrame(reversed(e))).outcome, 'none');
-      stands(server[f]);
-      assert.deepEqual(send(), ['pass', false, second[f]]);
+      stands(server[f], 1);
+      assert.deepEqual(send(), ['pass', false, now, second[f]]);
     }),
   );
 
@@ -228,6 +293,37 @@ describe('flows', { skip }, () => {
       assert.equal(lab.toAgent(error(router[f], agent[f], inner(89))).outcome, 'dropped');
       const c = opened(f, 22);
       assert.equal(lab.toAgent(error(router[f], agent[f], tcpInner(c.ends))).outcome, 'none');
+    }),
+  );
+
+  test(
+    'an ICMP error is cut to what it must quote, in both directions; of a flow that waits only what is too big passes',
+    inLab((f) => {
+      const e = ends(f, 5000);
+      const to = f === 4 ? 20 : 40;
+      lab.fromAgent(udpFrame(e));
+      const quoted = (of: Ends): Uint8Array =>
+        ipPacket(of.source, of.destination, 17, udpHeaderAndPayload(of, { payload: new Uint8Array(300).fill(0x41) }));
+      const cut = (frame: Uint8Array): Buffer => Buffer.from(frame);
+      for (const kind of ['unreachable', 'too big', 'expired'] as const) {
+        const rest = Uint8Array.from(kind !== 'too big' ? [1, 2, 3, 4] : f === 4 ? [9, 9, 5, 0] : [0, 0, 5, 0]);
+        const left = Uint8Array.from(kind !== 'too big' ? [0, 0, 0, 0] : [0, 0, 5, 0]);
+        const inward = lab.toAgent(error(router[f], agent[f], quoted(e), kind, rest));
+        const wanted = cut(error(router[f], agent[f], quoted(e).subarray(0, to + 8), kind, left));
+        macBytes(agentMac).forEach((byte, i) => {
+          wanted[i] = byte;
+        });
+        assert.equal(inward.packet.toString('hex'), wanted.toString('hex'), kind);
+        const outward = lab.fromAgent(error(agent[f], server[f], quoted(reversed(e)), kind, rest));
+        const out = cut(error(agent[f], server[f], quoted(reversed(e)).subarray(0, to + 8), kind, left));
+        assert.equal(outward.packet.toString('hex'), out.toString('hex'), kind);
+      }
+      const problem = { type: f === 4 ? 12 : 4, code: 0, payload: quoted(e) };
+      assert.equal(lab.toAgent(icmpFrame(router[f], agent[f], problem)).outcome, 'dropped');
+      const waiting = opened(f, 8443);
+      const about = (kind: 'too big' | 'unreachable') =>
+        lab.toAgent(error(router[f], agent[f], tcpInner(waiting.ends), kind)).outcome;
+      assert.deepEqual([about('too big'), about('unreachable')], ['none', 'dropped']);
     }),
   );
 

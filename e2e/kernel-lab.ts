@@ -3,15 +3,18 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { compile } from '@cofferdam/compiler';
 import {
+  answerBit,
   createNetworkNamespace,
   decodeFlow,
   encodeFlowKey,
   type FlowKey,
+  firstBit,
   interfaceIndex,
   type Kernel,
   type KernelEvent,
   type KernelFlow,
   layout,
+  marks,
   type NetworkNamespace,
   openKernel,
   runProgram,
@@ -67,13 +70,16 @@ export interface KernelLab {
   readonly ifindexes: (name: string | undefined) => readonly number[];
   /** Must be called inside {@link inside}. */
   fromAgent(frame: Uint8Array, on?: string): Sent;
-  /** A forwarded packet unless `local`. */
-  toAgent(frame: Uint8Array, on?: string, local?: boolean): Sent;
+  /** A forwarded packet unless `local`; it answers the last one that passed, unless `mark` says which. */
+  toAgent(frame: Uint8Array, on?: string, local?: boolean, mark?: number): Sent;
   flow(ends: Ends, protocol: FlowKey['protocol'], on?: string): KernelFlow | undefined;
   /** Writes one 64-bit field of a flow: how a test moves the clock. */
   poke(ends: Ends, protocol: FlowKey['protocol'], field: 'start' | 'last' | 'first_byte', value: bigint): void;
   apply(plan: LoadedPlan): void;
-  install(name: DomainName, synthetic: readonly Address[], addresses: readonly Address[]): number;
+  /** The plan in force. */
+  plan(): LoadedPlan;
+  /** `turn`: see NameTranslation. */
+  install(name: DomainName, synthetic: readonly Address[], addresses: readonly Address[], turn?: number): number;
   /** What the gateway does on an EVENT_NAME_MISS. */
   classify(name: DomainName): number;
   forgetAll(): void;
@@ -111,11 +117,16 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
     ids.set(name, id);
     return id;
   };
-  const run = (program: number, frame: Uint8Array, ifindex: number, ingressIfindex: number): Sent => {
-    const { result, mark, packet } = runProgram(program, Buffer.from(frame), { ifindex, ingressIfindex });
+  /** What connection tracking remembers of the last packet that passed, and netfilter gives its replies. */
+  let passed = marks.pass + answerBit;
+  const run = (program: number, frame: Uint8Array, ifindex: number, ingressIfindex: number, replyMark = 0): Sent => {
+    const context = { ifindex, ingressIfindex, mark: replyMark };
+    const { result, mark, packet } = runProgram(program, Buffer.from(frame), context);
     events = [];
     kernel.poll();
-    const outcome = result !== 0 ? 'dropped' : (marksByTag.get(mark >>> 16) ?? 'none');
+    // A reply has the mark already: what was not dropped is delivered.
+    const tag = program === kernel.programs.toAgent ? 0 : mark >>> 16;
+    const outcome = result !== 0 ? 'dropped' : (marksByTag.get(tag) ?? 'none');
     return { outcome, mark, packet, events };
   };
   const keyOf = (ends: Ends, protocol: FlowKey['protocol'], on: string): Buffer =>
@@ -127,8 +138,13 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
     namespace,
     indexOf,
     ifindexes,
-    fromAgent: (frame, on = 'eth1') => run(kernel.programs.fromAgent, frame, indexOf(on), 0),
-    toAgent: (frame, on = 'eth1', local = false) => run(kernel.programs.toAgent, frame, indexOf(on), local ? 0 : 1),
+    fromAgent(frame, on = 'eth1') {
+      const sent = run(kernel.programs.fromAgent, frame, indexOf(on), 0);
+      if (sent.outcome === 'pass') passed = ((sent.mark & ~firstBit) | answerBit) >>> 0;
+      return sent;
+    },
+    toAgent: (frame, on = 'eth1', local = false, mark = passed) =>
+      run(kernel.programs.toAgent, frame, indexOf(on), local ? 0 : 1, mark),
     flow(ends, protocol, on = 'eth1') {
       const value = Buffer.alloc(layout.flow.size);
       return flows.get(keyOf(ends, protocol, on), value) ? decodeFlow(value, ends.source.family) : undefined;
@@ -148,9 +164,12 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
         [...ids].map(([name, id]) => ({ id, classes: classifyName(loaded, name) })),
       );
     },
-    install(name, synthetic, addresses) {
+    plan: () => plan!,
+    install(name, synthetic, addresses, turn = 0) {
       const id = idOf(name);
-      if (!kernel.install({ id, name, synthetic, addresses }, classifyName(plan!, name))) throw new Error('no room');
+      const standing = synthetic.map((address) => ({ address, turn }));
+      if (!kernel.install({ id, name, synthetic: standing, addresses }, classifyName(plan!, name)))
+        throw new Error('no room');
       return id;
     },
     classify(name) {

@@ -170,7 +170,7 @@ describe('over real interfaces', { skip }, () => {
     const nft = openNftables(gateway);
     nft.run(
       gatewayRuleset({
-        agentInterface: 'agent0',
+        agentInterfaces: ['agent0'],
         uplinkInterface: 'up0',
         proxyPort: 8888,
         own4: '198.18.0.0/15',

@@ -8,7 +8,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { argumentsOf, descendantsOf, eventually, isGone } from './attacker.ts';
+import { argumentsOf, containedAttacker, descendantsOf, eventually, isGone, networksHeld } from './attacker.ts';
 import { cofferdam, containedUnavailable } from './contained.ts';
 import { type Battlefield, datagramsCome, dials, harass, policy, speaks, startBattlefield } from './siege.ts';
 
@@ -250,6 +250,92 @@ describe('never open', { skip: containedUnavailable(), timeout: 170_000 }, () =>
       assert.equal(code, 0);
       assert.match(stderr, /\d+ events came faster than they were read/, 'and says so');
     });
+  });
+
+  describe('an error that nobody catches', () => {
+    /** Loaded into the process of the run, it breaks something there once a file is there. */
+    const breaking = (how: string, file: string): string => `
+      import { existsSync } from 'node:fs';
+      const look = setInterval(() => {
+        if (!existsSync(${JSON.stringify(file)})) return;
+        clearInterval(look);
+        ${how}
+      }, 20);
+      look.unref();
+    `;
+    const hostState = async (): Promise<string> =>
+      (
+        await Promise.all(
+          [
+            ['nft', 'list', 'ruleset'],
+            ['ip', '-o', 'link'],
+            ['ip', 'route', 'show', 'table', 'all'],
+            ['sysctl', 'net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding', 'net.ipv6.conf.eth0.accept_ra'],
+          ].map(async (argv) => {
+            const { code, stdout, stderr } = await field.lab.exec('host', argv);
+            assert.equal(code, 0, stderr);
+            return stdout;
+          }),
+        )
+      ).join('\n');
+    for (const [what, how] of [
+      ['thrown', `throw new TypeError('provoked\\nfor a test');`],
+      ['a promise that fails', `void Promise.reject(new TypeError('provoked\\nfor a test'));`],
+      ['and again and again', `setInterval(() => { throw new TypeError('provoked\\nfor a test'); }, 1);`],
+    ] as const) {
+      test(what, async () => {
+        const trigger = join(field.lab.directory, `break-${what.replaceAll(' ', '-')}`);
+        await writeFile(`${trigger}.mjs`, breaking(how, trigger));
+        const before = await hostState();
+        const since = await field.lab.mark();
+        const agent = await containedAttacker(field.lab, {
+          policy,
+          options: ['--quiet'],
+          env: { NODE_OPTIONS: `--import=${trigger}.mjs` },
+        });
+        try {
+          const networks = networksHeld(agent.pid).map(({ network }) => network.replace(/\D/g, ''));
+          assert.equal(networks.length, 2, 'control');
+          // What the command left in the background ends with it.
+          await agent.run(`import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True)`);
+          const survivor = await agent.rawAttacker();
+          await survivor.run(harass);
+          const rounds = () => survivor.run<number>('result = rounds[0]');
+          await eventually('attempts', async () => (await rounds()) > 3);
+          assert.notEqual(await hostState(), before, 'control: there is something to undo');
+          const all = descendantsOf(agent.pid);
+          assert.ok(all.length >= 3, 'control');
+
+          await writeFile(trigger, '');
+          const { code, stderr } = await agent.process.ended;
+          assert.equal(code, 125);
+          assert.match(
+            stderr,
+            /^cofferdam: an error of cofferdam itself ended the run; nothing was opened: TypeError: provoked\\x0afor a test \(at .*\)\n$/,
+          );
+          assert.deepEqual(
+            all.filter((pid) => !isGone(pid)),
+            [],
+            'the command and what it started are gone',
+          );
+          assert.equal(await hostState(), before);
+          const from = await rounds();
+          await eventually('a dozen more rounds of attempts', async () => (await rounds()) > from + 12);
+          const arrivals = await field.lab.arrivals({ since });
+          assert.deepEqual(
+            arrivals.filter(({ server }) => server === 'attacker' || server === 'public-dns'),
+            [],
+          );
+          await agent.stop();
+          await eventually('its networks are gone', async () => {
+            const { stdout } = await field.lab.exec('host', ['lsns', '-n', '-t', 'net', '-o', 'NS']);
+            return networks.every((one) => !stdout.includes(one));
+          });
+        } finally {
+          await agent.stop();
+        }
+      });
+    }
   });
 
   test('a full disk under the log', async () => {

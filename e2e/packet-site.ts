@@ -1,34 +1,21 @@
 import type { AnyRecord } from '@cofferdam/flows';
-import { type ContainedAttacker, eventually } from './attacker.ts';
+import { type Capture, type Lab, startLab } from '@cofferdam/testkit/lab';
+import { agentPolicy } from './agent-policy.ts';
+import { type Attacker, type ContainedAttacker, freeAttacker } from './attacker.ts';
+import { denialsOf } from './recorded.ts';
 
 /** Policies, hosts and words for tests that send packets by hand. */
 
-export const head = `
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: agents }
-spec: { any: [{ agent: prober }] }
----
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: echo }
-spec: { any: [{ cidr: 104.131.20.7/32 }, { cidr: "2604:a880::7/128" }] }
----
-apiVersion: cofferdam.dev/v1
-kind: Ruleset
-metadata: { name: prober }
-spec:
-  rules:
-`;
-export const narrow = `${head}
-    - { name: echo, action: permit, from: [agents], to: [echo], protocol: udp, ports: [7] }
-    - { name: ping, action: permit, from: [agents], to: [echo], protocol: icmp }
-    - { name: web, action: permit, from: [agents], to: [echo], protocol: tcp, ports: [443] }
-`;
+/** A policy of these rules, where `echo` is the one host that answers. */
+export const echoPolicy = (...rules: readonly string[]): string =>
+  agentPolicy({ to: { echo: ['{ cidr: 104.131.20.7/32 }', '{ cidr: "2604:a880::7/128" }'] }, rules });
+export const narrow = echoPolicy(
+  'to: [echo], protocol: udp, ports: [7]',
+  'to: [echo], protocol: icmp',
+  'to: [echo], protocol: tcp, ports: [443]',
+);
 /** Everything that an operator can permit without naming a reserved address. */
-export const wide = `${head}
-    - { name: everything, action: permit, from: [agents], to: [anywhere], protocol: any }
-`;
+export const wide = echoPolicy('to: [anywhere], protocol: any');
 
 export const families = [4, 6] as const;
 export const attackerHost = { 4: '45.83.64.10', 6: '2a0e:1d40::10' } as const;
@@ -48,15 +35,23 @@ put = lambda *packets: [link.send(bytes(p)) for p in packets]
 export const reasonsOf = async (
   agent: ContainedAttacker,
   matches: (record: AnyRecord) => boolean,
-): Promise<readonly string[]> => {
-  let found: readonly string[] = [];
-  await eventually('a record of a denial', async () => {
-    found = (await agent.process.records())
-      .filter((record) => record.verdict === 'deny' && matches(record))
-      .map(({ reason }) => reason);
-    return found.length > 0;
-  });
-  return [...new Set(found)].sort();
-};
+): Promise<readonly string[]> => [...new Set(await denialsOf(agent, matches))].sort();
 export const textOf = (record: AnyRecord): string =>
   JSON.stringify(record, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
+
+export interface PacketSite {
+  readonly lab: Lab;
+  /** On the host, contained by nothing. */
+  readonly free: Attacker;
+  /** Plays the servers. */
+  readonly server: Attacker;
+  /** Packets behind the host so far. A filter on content can name a few words only: the beginning of a packet is kept. */
+  readonly onWire: Capture['packets'];
+}
+
+export const startPacketSite = async (): Promise<PacketSite> => {
+  const lab = await startLab({ daemons: ['resolver', 'resolver2'] });
+  const free = await freeAttacker(lab, 'host');
+  const server = await freeAttacker(lab, 'internet');
+  return { lab, free, server, onWire: (await lab.capture()).packets };
+};

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { chmod, cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { AnyRecord } from '@cofferdam/flows';
+import type { FlowRecord } from '@cofferdam/flows';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
-import { type Attacker, containedAttacker, freeAttacker } from './attacker.ts';
+import { type Attacker, containedAttacker, freeAttacker, python } from './attacker.ts';
 import { type ContainedOptions, containedUnavailable, runContained, startContained } from './contained.ts';
 
 const permitting = (...names: readonly string[]): string => `
@@ -190,13 +190,108 @@ describe('a run', { skip: containedUnavailable(), timeout: 170_000 }, () => {
     assert.equal((await lab.arrivals({ since, server: 'attacker', kind: 'datagram' })).length, 1);
     assert.match(stderr, /would deny (tcp|dns) www\.example\.com/);
     assert.ok(records.every(({ verdict }) => verdict === 'permit'));
-    const flows = records.filter((record): record is Exclude<AnyRecord, { kind: 'dns' }> => record.kind === 'flow');
+    const flows = records.filter((record): record is FlowRecord => record.kind === 'flow');
     const would = (name: string) =>
       flows
         .filter((flow) => (flow.addressNames as readonly string[]).includes(name))
         .map(({ wouldBe }) => (wouldBe === undefined || wouldBe === 'unknown' ? wouldBe : wouldBe.verdict));
     assert.ok(would('www.example.com').includes('deny'));
     assert.ok(would('example.com').every((verdict) => verdict === 'permit'));
+  });
+
+  test('a flood of denials: the first are recorded, the rest counted, and what is permitted goes on', async () => {
+    const since = await lab.mark();
+    const attempts = 8000;
+    // Each is a flow of its own: another port of the same server.
+    const script = `
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for n in range(${attempts}):
+    try: s.sendto(b'denied', ('45.83.64.10', 2000 + n))
+    except OSError: pass
+`;
+    const { code, stdout, stderr, records } = await run({
+      command: ['sh', '-c', `${python} -c "$0"; sleep 1; ${fetch('https://example.com/').join(' ')}`, script],
+    });
+    assert.deepEqual([code, stdout], [0, '200']);
+    const denied = records.filter((one) => one.kind === 'flow' && one.reason === 'no-rule');
+    const counted = records.flatMap((one) =>
+      one.kind === 'suppressed' && one.reason === 'no-rule' ? [one.count] : [],
+    );
+    const suppressed = counted.reduce((sum, count) => sum + count, 0);
+    assert.ok(denied.length >= 400, `control: ${denied.length} have a record`);
+    assert.ok(denied.length <= 2000, `${denied.length} have a record`);
+    assert.ok(suppressed > 1000, `${suppressed} were counted`);
+    assert.ok(denied.length + suppressed <= attempts);
+    assert.ok(counted.length <= 5, 'now and then, not each time');
+    assert.match(stderr, /\d+ more were denied too fast to be written one by one \(no-rule/);
+    assert.match(stderr, new RegExp(`DENIED +\\(not recorded\\) +${suppressed} +no-rule`));
+    assert.deepEqual(await lab.arrivals({ since, server: 'attacker' }), []);
+  });
+
+  test('an address that the host gets while a command runs is not dialled, and one without carrier is known from the start', async () => {
+    const own = (names: string): string => `
+apiVersion: cofferdam.dev/v1
+kind: SmartGroup
+metadata: { name: agents }
+spec: { any: [{ agent: prober }] }
+---
+apiVersion: cofferdam.dev/v1
+kind: SmartGroup
+metadata: { name: inside }
+spec: { any: [{ cidr: 10.77.0.0/16 }] }
+---
+apiVersion: cofferdam.dev/v1
+kind: WebGroup
+metadata: { name: names }
+spec: { domains: [${names}] }
+---
+apiVersion: cofferdam.dev/v1
+kind: Ruleset
+metadata: { name: prober }
+spec:
+  rules:
+    - { name: inside, action: permit, from: [agents], to: [inside], web: [names], protocol: tcp, ports: [80] }
+`;
+    const request = `
+      with socket.create_connection((args['to'], 80), 3) as s:
+          s.sendall(b'GET / HTTP/1.1\\r\\nHost: svc.example\\r\\n\\r\\n')
+          s.settimeout(2)
+          try: result = s.recv(100).decode()
+          except OSError as e: result = errno.errorcode.get(e.errno, 'silent')
+    `;
+    const seen = () => host.run<unknown[]>('result = recorders[7].seen()');
+    await lab.setRecord('svc.example', ['10.77.0.1']);
+    const agent = await containedAttacker(lab, { policy: own('svc.example') });
+    // Without carrier, as the bridge of a container engine without containers.
+    const link = 'link add bare0 type veth peer name bare1';
+    for (const words of [link, 'address add 10.77.0.1/24 dev bare0', 'link set bare0 up'])
+      await onHost('ip', ...words.split(' '));
+    try {
+      await host.run(
+        `recorders[7] = Recorder('10.77.0.1', 80, speak=b'HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n')`,
+      );
+      assert.match(await host.run<string>(request, { to: '10.77.0.1' }), /200 OK/, 'control: it answers the host');
+      assert.match(await onHost('ip', 'link', 'show', 'bare0'), /NO-CARRIER/, 'control');
+      const before = (await seen()).length;
+      assert.equal(before, 1, 'control');
+      const synthetic = await agent.run<string>(`result = socket.gethostbyname('svc.example')`);
+      assert.equal(await agent.run<string>(request, { to: synthetic }), 'ECONNRESET');
+      assert.equal((await seen()).length, before);
+      await agent.stop();
+      const refused = (await agent.process.records()).find((one) => one.kind === 'flow' && one.verdict === 'deny');
+      assert.equal(refused?.reason, 'gateway-port');
+
+      const later = await run({ policy: own('svc.example'), command: ['getent', 'ahostsv4', 'svc.example'] });
+      assert.notEqual(later.code, 0);
+      assert.ok(
+        later.records.some(({ reason }) => reason === 'dns-address-denied'),
+        later.stderr,
+      );
+    } finally {
+      await agent.stop();
+      await onHost('ip', 'link', 'delete', 'bare0');
+    }
   });
 
   describe('ports', () => {

@@ -3,37 +3,14 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
+import { agentPolicy } from './agent-policy.ts';
 import { type ContainedAttacker, containedAttacker, descendantsOf, eventually, isGone } from './attacker.ts';
 import { type ContainedOptions, containedUnavailable, runContained, startContained } from './contained.ts';
+import { counted, fetch, hostState as readHostState, onHost as succeedOnHost } from './host-state.ts';
 
-const permitting = (...names: readonly string[]): string => `
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: agents }
-spec: { any: [{ agent: prober }] }
----
-apiVersion: cofferdam.dev/v1
-kind: WebGroup
-metadata: { name: permitted }
-spec: { domains: [${names.join(', ')}] }
----
-apiVersion: cofferdam.dev/v1
-kind: Ruleset
-metadata: { name: prober }
-spec:
-  rules:
-    - { name: web, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: [80, 443] }
-`;
+const permitting = (...names: readonly string[]): string =>
+  agentPolicy({ web: { permitted: names }, rules: ['web: [permitted], protocol: tcp, ports: [80, 443]'] });
 const policy = permitting('example.com');
-const fetch = (...urls: readonly string[]): readonly string[] => [
-  'curl',
-  '-sS',
-  '-m',
-  '8',
-  ...urls.flatMap((url) => ['-o', '/dev/null', url]),
-  '-w',
-  '%{http_code} ',
-];
 
 describe('traces of a run', { skip: containedUnavailable(), timeout: 100_000 }, () => {
   let lab: Lab;
@@ -44,41 +21,8 @@ describe('traces of a run', { skip: containedUnavailable(), timeout: 100_000 }, 
 
   const run = (options: Partial<ContainedOptions> & { readonly command: readonly string[] }) =>
     runContained(lab, { policy, user: 61_234, ...options });
-  const onHost = async (...argv: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await lab.exec('host', argv);
-    assert.equal(code, 0, `${argv.join(' ')}: ${stderr}`);
-    return stdout;
-  };
-  const sysctls = [
-    'net.ipv4.ip_forward',
-    'net.ipv6.conf.all.forwarding',
-    'net.ipv6.conf.default.forwarding',
-    'net.ipv6.conf.eth0.forwarding',
-    'net.ipv6.conf.eth0.accept_ra',
-    'net.ipv4.conf.all.rp_filter',
-    'net.ipv4.conf.eth0.rp_filter',
-    'net.ipv4.conf.eth0.forwarding',
-  ];
-  /** Everything on the host that a run could leave behind, as text. */
-  const hostState = async (): Promise<string> =>
-    (
-      await Promise.all([
-        onHost('nft', 'list', 'ruleset'),
-        onHost('ip', '-o', 'link'),
-        onHost('ip', '-o', 'address'),
-        onHost('ip', 'rule'),
-        onHost('ip', 'route', 'show', 'table', 'all'),
-        onHost('ip', '-6', 'route', 'show', 'table', 'all'),
-        onHost('sysctl', ...sysctls),
-        onHost(
-          'sh',
-          '-c',
-          'ls /sys/fs/bpf /run/netns; mkdir -p /run/cofferdam; find /run/cofferdam -type s -o -type p',
-        ),
-      ])
-    )
-      .join('\n')
-      .replaceAll(/ expires \d+sec/g, '');
+  const onHost = (...argv: readonly string[]) => succeedOnHost(lab, ...argv);
+  const hostState = () => readHostState(lab);
 
   describe('leaves the host as it was', () => {
     /** What a container engine and an administrator have there: chains that would drop what a run sends. */
@@ -123,8 +67,6 @@ describe('traces of a run', { skip: containedUnavailable(), timeout: 100_000 }, 
         await onHost('nft', 'flush', 'ruleset');
       }
     };
-    const counted = (state: string): string => state.replaceAll(/packets \d+ bytes \d+/g, 'packets bytes');
-
     test('at its end, and by the next start after it was killed', async () => {
       await withForeign(async () => {
         const before = counted(await hostState());

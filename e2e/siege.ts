@@ -1,34 +1,19 @@
 import assert from 'node:assert/strict';
 import { type Capture, type Lab, startLab } from '@cofferdam/testkit/lab';
+import { agentPolicy } from './agent-policy.ts';
 import { type Attacker, type ContainedAttacker, containedAttacker, eventually, freeAttacker } from './attacker.ts';
 
 /** Runs under attack: a hostile process in the agent's network tries all the time what the policy denies. */
 
-export const policy = `
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: agents }
-spec: { any: [{ agent: prober }] }
----
-apiVersion: cofferdam.dev/v1
-kind: SmartGroup
-metadata: { name: echo }
-spec: { any: [{ cidr: 104.131.20.7/32 }, { cidr: "2604:a880::7/128" }] }
----
-apiVersion: cofferdam.dev/v1
-kind: WebGroup
-metadata: { name: permitted }
-spec: { domains: [example.com, registry.example] }
----
-apiVersion: cofferdam.dev/v1
-kind: Ruleset
-metadata: { name: prober }
-spec:
-  rules:
-    - { name: web, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: [80, 443] }
-    - { name: waits, action: permit, from: [agents], to: [public-internet], web: [permitted], protocol: tcp, ports: [9001], tls: required }
-    - { name: echo, action: permit, from: [agents], to: [echo], protocol: any }
-`;
+export const policy = agentPolicy({
+  to: { echo: ['{ cidr: 104.131.20.7/32 }', '{ cidr: "2604:a880::7/128" }'] },
+  web: { permitted: ['example.com', 'registry.example'] },
+  rules: [
+    'web: [permitted], protocol: tcp, ports: [80, 443]',
+    'web: [permitted], protocol: tcp, ports: [9001], tls: required',
+    'to: [echo], protocol: any',
+  ],
+});
 
 /** Keeps on trying what the policy denies, in its own thread. */
 export const harass = `

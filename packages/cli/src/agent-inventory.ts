@@ -59,8 +59,12 @@ export const groupsOfAgent = (policy: PolicySet, context: EvaluationContext, sou
 /** Says that no rule is about the agent, and which agents there are. */
 export const unknownAgent = (policy: PolicySet, agent: string): Result<never> => {
   const names = agentNames(policy);
-  const all =
-    names.length === 0 ? 'its groups select by label or address: try `--label`' : `it names ${listed(names, 'and')}`;
+  const isEmpty = policy.rulesets.every(({ rules }) => rules.length === 0);
+  const all = isEmpty
+    ? 'it has no rules, so it permits nothing'
+    : names.length === 0
+      ? 'its groups select by label or address: try `--label`'
+      : `it names ${listed(names, 'and')}`;
   return err('unknown-agent', `no rule of the policy is about ${quote(agent)}`, didYouMean(agent, names, all));
 };
 

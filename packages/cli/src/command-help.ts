@@ -50,6 +50,24 @@ export const exitCodesOf = (command: Command): Readonly<Record<string, string>> 
   ...command.exitCodes,
 });
 
+/** The same for programs. */
+export const commandData = (command: Command): object => ({
+  name: command.name,
+  summary: command.summary,
+  usage: usageLine(command),
+  description: command.description ?? [],
+  options: Object.entries({ ...command.options, ...commonOptions }).map(([name, option]: [string, Option]) => ({
+    name: `--${name}`,
+    ...(option.short !== undefined && { short: `-${option.short}` }),
+    ...(option.value !== undefined && { value: option.value }),
+    ...(option.choices !== undefined && { choices: option.choices }),
+    repeatable: option.kind === 'list',
+    summary: option.summary,
+  })),
+  examples: command.examples,
+  exitCodes: exitCodesOf(command),
+});
+
 export const overview = (commands: readonly Command[], version: string, width: number, style: Style): string => {
   const wide = Math.min(width, 100);
   return [

@@ -38,7 +38,10 @@ export const runCommandLine = async (words: readonly string[], out: Output, err:
   }
   const command = await loadCommand(first);
   if (command === undefined) {
-    return fail(`no command ${quote(first)}`, didYouMean(first, commandNames, `commands: ${commandNames.join(', ')}`));
+    return fail(
+      `no command ${quote(first)}`,
+      didYouMean(first, [...commandNames, '--version'], `commands: ${commandNames.join(', ')}`),
+    );
   }
   const parsed = parseOptions(command, others);
   // Somebody who asks for help gets it, whatever else is on the line.

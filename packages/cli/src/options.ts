@@ -27,6 +27,9 @@ export const parseOptions = (command: Command, words: readonly string[]): Result
 
   const take = (name: string, shown: string, value: string): Result<undefined> => {
     const option = table[name]!;
+    // What an unset variable of a shell leaves behind is never meant: `--agent "$AGENT"`.
+    if (value === '')
+      return err('option-value', `\`${shown}\` is given an empty value`, `write \`${shown} ${option.value}\``);
     if (option.choices !== undefined && !option.choices.includes(value)) {
       return err('option-value', `\`${shown}\` does not take ${quote(value)}`, didYouMean(value, option.choices));
     }
@@ -115,6 +118,9 @@ export const checkOperands = (command: Command, { operands }: Parsed): Result<un
   const { usage, least, most } = command.operands;
   if (operands.length < least) {
     return err('missing-operand', `\`${command.name}\` needs ${usage}`, seeHelp(command));
+  }
+  if (operands.includes('')) {
+    return err('empty-operand', `\`${command.name}\` is given an empty word`, `write \`${usage}\`, or nothing`);
   }
   if (most !== undefined && operands.length > most) {
     return err('unexpected-operand', `${quote(operands[most]!)} is one word too many`, seeHelp(command));

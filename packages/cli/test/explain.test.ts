@@ -240,3 +240,10 @@ test('the addresses are those of a run', async (t) => {
   assert.deepEqual(runAddresses.agent.map(formatAddress), gateway.commandAddresses.map(formatAddress));
   assert.deepEqual(runAddresses.gateway.map(formatAddress).sort(), gateway.gatewayAddresses.map(formatAddress).sort());
 });
+
+test('of a policy without rules, what it lacks is said', () => {
+  writeFileSync(join(directory, 'no-rules.yaml'), '');
+  const { code, err } = cofferdam(['explain', '-p', 'no-rules.yaml', '--to', 'github.com'], { cwd: directory });
+  assert.equal(code, 1);
+  assert.match(err, /help: it has no rules, so it permits nothing\n$/);
+});

@@ -58,7 +58,6 @@ const filters: readonly [args: readonly string[], shown: readonly string[]][] = 
   [['--name', '169.254.169.254'], ['3']],
   [['--reason', 'no-rule'], ['2']],
   [['--verdict', 'would-deny'], []],
-  [['--verdict', 'lifted'], []],
   [
     ['--since', '2020-01-30T09:03:00Z'],
     ['3', '4'],
@@ -84,8 +83,34 @@ test('compact lines, from standard input', () => {
   const { out } = cofferdam(['flows', '-', '--format', 'compact', '--verdict', 'deny'], {
     input: morningLog.join('\n'),
   });
-  assert.match(out, /^09:02:00\.000 {2}deny {4}desk-agent → tcp gist\.github\.com:443 .* no-rule \[default\]/);
+  assert.match(out, /^09:02:00\.000 {2}deny {8}desk-agent → tcp gist\.github\.com:443 .* no-rule \[default\]/);
   assert.equal(out.trimEnd().split('\n').length, 2);
+});
+
+test('what passed only because it is monitored is `would-deny` wherever people read it', () => {
+  const monitored = flowLine({ id: 'm', at: 5, name: 'gist.github.com' }).replace(
+    '"reason":"rule","enforced":true',
+    '"reason":"monitored","enforced":false',
+  );
+  const input = `${[...morningLog, monitored].join('\n')}\n`;
+  const shown = (...args: readonly string[]): string =>
+    cofferdam(['flows', '-', '--verdict', 'would-deny', ...args], { input }).out;
+  assert.match(shown(), /^TIME \(UTC\) {11}VERDICT .*\n2020-01-30 09:05:00 {2}would-deny {2}desk-agent .*\n$/);
+  assert.match(
+    shown('--format', 'compact'),
+    /^09:05:00\.000 {2}would-deny {2}desk-agent → tcp gist\.github\.com:443 .*\n$/,
+  );
+  const [record] = shown('--json').split('\n');
+  const { verdict, enforced } = JSON.parse(record!);
+  assert.deepEqual({ verdict, enforced }, { verdict: 'permit', enforced: false });
+  const other = cofferdam(['flows', '-', '--verdict', 'lifted'], { input });
+  assert.equal(other.code, 2);
+});
+
+test('the table says which address a name that was only claimed led to', () => {
+  const claimed = { ...JSON.parse(flowLine({ id: 'c', at: 5, end: 5, deny: 'no-rule' })), claimedName: 'github.com' };
+  const { out } = cofferdam(['flows', '-'], { input: JSON.stringify(claimed) });
+  assert.match(out, /deny .* github\.com:443 +address 140\.82\.121\.4 +no-rule/);
 });
 
 test('damaged lines are counted and said, and the rest is shown', () => {
@@ -115,6 +140,23 @@ test('no file: 1, and what to do', () => {
   const none = cofferdam(['flows', '--runs', join(directory, 'no-runs')]);
   assert.equal(none.code, 1);
   assert.match(none.err, /no run has left a log/);
+});
+
+test('what holds no records is an error, not an empty log', () => {
+  const policy = join(directory, 'policy.yaml');
+  writeFileSync(policy, 'apiVersion: cofferdam.dev/v1\nkind: Ruleset\n');
+  const text = cofferdam(['flows', policy]);
+  assert.equal(text.code, 1);
+  assert.match(text.err, /2 lines left out .*\n.*there is no flow record in it\nhelp: /);
+  const place = cofferdam(['flows', directory]);
+  assert.equal(place.code, 1);
+  assert.match(place.err, /^cofferdam: `.*` cannot be read: it is a directory\nhelp: /);
+  const empty = join(directory, 'empty.jsonl');
+  writeFileSync(empty, '');
+  assert.deepEqual(
+    [cofferdam(['flows', empty]).code, cofferdam(['flows', empty]).err],
+    [0, 'cofferdam: no record matches\n'],
+  );
 });
 
 test('without a file: the logs of all runs, by time', () => {
@@ -226,6 +268,19 @@ test('logs of others: said at once, with `-f` as without', { timeout: 60_000 }, 
   const as = (...args: readonly string[]) =>
     spawnSync(process.execPath, [program, ...args], { encoding: 'utf8', timeout: 30_000, ...nobody });
   if (as('--version').status !== 0) return t.skip('nobody may not read this checkout');
+  const mixed = join(directory, 'runs-of-some');
+  for (const [run, mode] of [
+    ['aaaa', 0],
+    ['bbbb', 0o755],
+  ] as const) {
+    mkdirSync(join(mixed, run), { recursive: true });
+    writeFileSync(join(mixed, run, 'flows.jsonl'), `${morningLog[2]}\n`);
+    chmodSync(join(mixed, run), mode);
+  }
+  const some = as('flows', '--json', '--runs', mixed);
+  chmodSync(join(mixed, 'aaaa'), 0o700);
+  assert.deepEqual(ids(some.stdout), ['2']);
+  assert.match(some.stderr, /^cofferdam: left out 1 run of other users: sudo shows all\n$/);
   const plain = as('flows', '--runs', runs);
   const followed = as('flows', '-f', '--runs', runs);
   chmodSync(join(runs, 'aaaa'), 0o700);

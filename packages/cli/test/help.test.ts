@@ -34,6 +34,31 @@ test('every code has its page', () => {
   for (const { code } of topics) assert.ok(out.includes(`  ${code}`), code);
 });
 
+interface Described {
+  readonly name: string;
+  readonly options: readonly {
+    readonly name: string;
+    readonly short?: string;
+    readonly value?: string;
+    readonly repeatable: boolean;
+  }[];
+}
+
+test('commands, for programs', () => {
+  const all = JSON.parse(cofferdam(['help', '--json']).out) as readonly Described[];
+  assert.deepEqual(
+    all.map(({ name }) => name),
+    commandNames,
+  );
+  const flows = JSON.parse(cofferdam(['help', 'flows', '--json']).out) as Described;
+  assert.deepEqual(
+    flows,
+    all.find(({ name }) => name === 'flows'),
+  );
+  const follow = flows.options.find(({ name }) => name === '--follow');
+  assert.deepEqual([follow?.short, follow?.value, follow?.repeatable], ['-f', undefined, false]);
+});
+
 test('a command', () => {
   assert.equal(cofferdam(['help', 'validate']).out, cofferdam(['validate', '--help']).out);
 });

@@ -90,6 +90,12 @@ describe('lines', () => {
         '  to permit it: add a SmartGroup with `cidr: 10.0.0.5/32` to the `to` of the rule that names `db.example`, if it belongs there: a public name that points at a private address is what DNS rebinding looks like',
     ],
     [
+      'a resolver that does not answer is not for the policy to mend',
+      query('1', 'db.example', { verdict: 'deny', reason: 'dns-upstream', rcode: 'SERVFAIL' }),
+      'denied dns db.example (dns-upstream: no upstream resolver answered)\n' +
+        '  help: `sudo cofferdam doctor` shows which resolvers answer; `--resolver IP` asks another',
+    ],
+    [
       'what monitoring lets pass',
       record(
         { id: '1', at: 1, end: 1, name: 'github.com' },
@@ -120,6 +126,22 @@ describe('lines', () => {
     assert.equal(say(denied).lines.length, 1);
   });
 
+  test('that one family is denied is not said before the other family had time to answer', () => {
+    const other = query('1', 'db.example', { synthetic: ['198.18.1.0'], addresses: ['93.184.216.34'] });
+    const denied = query('2', 'db.example', { ...addressDenied, type: 'AAAA', addresses: ['fd00::5'] });
+    const at = denied.end!;
+    const holding = () => createReporter('desk-agents', 300);
+
+    const moot = holding();
+    assert.deepEqual([moot.line(denied), moot.late(at), moot.line(other)], [undefined, [], undefined]);
+    assert.deepEqual(moot.late(Number.POSITIVE_INFINITY), []);
+
+    const alone = holding();
+    assert.deepEqual([alone.line(denied), alone.late(at + 299)], [undefined, []]);
+    assert.match(alone.late(at + 300)[0]!, /^denied dns db\.example \(dns-address-denied: /);
+    assert.deepEqual(alone.late(Number.POSITIVE_INFINITY), [], 'once');
+  });
+
   test('what an agent sends cannot end a line', () => {
     const request = { ...post, path: '/\u001b[2J\nfake' };
     const sketch = { id: '1', at: 1, end: 1, name: 'github.com', port: 80, deny: 'no-rule' };
@@ -139,10 +161,44 @@ describe('the table', () => {
     ],
     ['no such name', query('1', 'nowhere.example', { rcode: 'NXDOMAIN' }), /^no such name +nowhere\.example +dns +1$/],
     [
+      'fronting: what was asked for',
+      record(
+        { id: '1', at: 1, end: 2, name: 'github.com', deny: 'name-mismatch', rule: 'code' },
+        { claimedName: 'gist.github.com' },
+      ),
+      /^DENIED +github\.com:443 \(asked for gist\.github\.com\) +tcp/,
+    ],
+    [
+      'a name that was only claimed: the address',
+      record(
+        { id: '1', at: 1, end: 2, address: '93.184.216.34' },
+        {
+          claimedName: 'github.com',
+          reason: 'monitored',
+          enforced: false,
+          wouldBe: { verdict: 'deny', reason: 'no-rule' },
+        },
+      ),
+      /^would be denied +github\.com:443 \(93\.184\.216\.34\) +tcp/,
+    ],
+    [
+      'a name whose address is denied: the address',
+      query('1', 'db.example', { ...addressDenied, addresses: ['10.0.0.5'] }),
+      /^DENIED +db\.example A \(10\.0\.0\.5\) +dns +1 +dns-address-denied$/,
+    ],
+    [
       'a query that only monitoring let pass',
       query('1', 'gist.github.com', { reason: 'dns-not-permitted', enforced: false }),
       /^would be denied +gist\.github\.com A +dns +1 +default +dns-not-permitted$/,
     ],
   ];
   for (const [what, one, row] of cases) test(what, () => assert.match(say(one).table[0] ?? '', row));
+
+  test('many names asked for at one destination: the first, and how many more', () => {
+    const fronted = (id: string, claimedName: string) =>
+      record({ id, at: 1, end: 2, name: 'github.com', deny: 'name-mismatch', rule: 'code' }, { claimedName });
+    const { table } = say(fronted('1', 'a.example'), fronted('2', 'b.example'), fronted('3', 'a.example'));
+    assert.equal(table.length, 1);
+    assert.match(table[0]!, /github\.com:443 \(asked for a\.example and 1 more\) +tcp +3 /);
+  });
 });

@@ -99,6 +99,7 @@ for (const [i, [name, make, code]] of fileProblems.entries()) {
     assert.match(ran.out, new RegExp(`odd-${i}\\.yaml(:1:1)?: error\\[${code}\\]`));
     assert.match(ran.out, /^help: /m);
     assert.match(ran.out, /: 1 error\n$/);
+    assert.doesNotMatch(validate(path).out, /0 files/);
     assert.equal(cofferdam(['help', code]).code, 0);
   });
 }

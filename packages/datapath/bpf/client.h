@@ -340,8 +340,12 @@ static __always_inline int read_client(struct __sk_buff *skb, const struct packe
 			return SEGMENT_PASS;
 	}
 	if (!flow->slot) {
-		if (bpf_map_pop_elem(&free_hellos, &index))
+		if (count_hello(&p->key, 1))
 			return reads_for_record(flow) ? stop_reading(flow) : deny_here(flow, REASON_HELLO_SLOTS_FULL);
+		if (bpf_map_pop_elem(&free_hellos, &index)) {
+			count_hello(&p->key, -1);
+			return reads_for_record(flow) ? stop_reading(flow) : deny_here(flow, REASON_HELLO_SLOTS_FULL);
+		}
 		h = bpf_map_lookup_elem(&hellos, &index);
 		if (!h)
 			return deny_here(flow, REASON_HELLO_SLOTS_FULL);
@@ -384,7 +388,7 @@ static __always_inline int client_segment(struct __sk_buff *skb, const struct pa
 	if (said == SEGMENT_DENY && (flow->flags & FLOW_TROUBLE) && (flow->flags & FLOW_MONITORED))
 		said = lift(plan, &p->key, flow, q, a);
 	if (flow->state == FLOW_PERMITTED)
-		release_hello(flow);
+		release_hello(&p->key, flow);
 	return said;
 }
 

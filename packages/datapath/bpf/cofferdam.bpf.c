@@ -8,6 +8,8 @@
  *
  * A detached program therefore closes both directions: nothing is marked, and no reply has a destination.
  */
+#include "read-packet.h"
+#include "single-path.h"
 #include "from-agent.h"
 #include "to-agent.h"
 
@@ -25,16 +27,9 @@ int from_agent(struct __sk_buff *skb)
 	struct plan *plan = &s->plan;
 	read_packet(skb, p);
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
-	s->first_choice = 0;
-	if (p->kind == PACKET_BAD) {
-		s->flow.rule = RULE_DEFAULT;
-		s->flow.reason = p->reason;
-		s->flow.start = s->flow.last = now;
-		s->flow.state = FLOW_DENIED;
-		count_drop(p->reason);
-		tell(EVENT_DENIED, &p->key, &s->flow, 0);
-		return TC_ACT_SHOT;
-	}
+	s->next_place = 0;
+	if (p->kind == PACKET_BAD)
+		return drop_foreign(skb, s, p->reason, now);
 	if (load_plan(plan, now))
 		return p->kind == PACKET_FLOW ? (count_drop(REASON_NO_PLAN), pass(skb, MARK_REJECT)) : drop(REASON_NO_PLAN);
 	if (p->kind == PACKET_NEIGHBOUR)
@@ -49,15 +44,8 @@ int from_agent(struct __sk_buff *skb)
 		for (int i = 0; i < 6; i++)
 			if (agent->mac[i] != p->mac[i])
 				spoofed = 1;
-	if (!agent || spoofed) {
-		s->flow.rule = RULE_DEFAULT;
-		s->flow.reason = REASON_SOURCE_SPOOFED;
-		s->flow.start = s->flow.last = now;
-		s->flow.state = FLOW_DENIED;
-		count_drop(REASON_SOURCE_SPOOFED);
-		tell(EVENT_DENIED, &p->key, &s->flow, 0);
-		return TC_ACT_SHOT;
-	}
+	if (!agent || spoofed)
+		return drop_foreign(skb, s, REASON_SOURCE_SPOOFED, now);
 
 	if (p->kind == PACKET_LATER_FRAGMENT)
 		/* Unmarked: connection tracking puts it behind its first fragment, whose mark the whole packet takes. */
@@ -67,6 +55,13 @@ int from_agent(struct __sk_buff *skb)
 		struct flow_key *key = &s->key;
 		reverse(p, key);
 		struct flow *flow = bpf_map_lookup_elem(&flows, key);
+		__u32 answers = 0;
+		if (!flow) {
+			key->ifindex = 0;
+			answers = MARK_ANSWER;
+			struct flow_key *crossing = bpf_map_lookup_elem(&crossings, key);
+			flow = crossing ? bpf_map_lookup_elem(&flows, crossing) : 0;
+		}
 		int own = 1;
 		for (int i = 0; i < 16; i++)
 			/* To the other end of that flow and nobody else: an error to a third host would be a way out. */
@@ -75,13 +70,13 @@ int from_agent(struct __sk_buff *skb)
 		/* Nothing of a pending flow passes but its hello: an error carries bytes of its sender's choice. */
 		if (!flow || !own || (flow->state != FLOW_BINDING && flow->state != FLOW_PERMITTED))
 			return drop(REASON_ICMP_NOT_FOR_FLOW);
-		return pass(skb, MARK_PASS | flow->choice);
+		return trim_error(skb, p) ? TC_ACT_SHOT : pass(skb, flow_mark(flow) | answers);
 	}
 
 	if (p->key.protocol == IPPROTO_TCP && (p->tcp_flags & TCP_SYN) && single_path(skb, p))
 		return drop(REASON_MALFORMED_PACKET);
 	if (p->key.protocol != IPPROTO_ICMP && p->key.destination_port == bpf_htons(53))
-		return pass(skb, MARK_DNS); /* whatever server it was sent to */
+		return dns_from_agent(skb, s);
 
 	struct flow *flow = bpf_map_lookup_elem(&flows, &p->key);
 	if (flow) {
@@ -89,7 +84,7 @@ int from_agent(struct __sk_buff *skb)
 		if (still_permitted(plan, &p->key, flow, s)) {
 			count_drop(flow->reason);
 			tell(EVENT_VERDICT, &p->key, flow, 0);
-			release_hello(flow);
+			release_hello(&p->key, flow);
 			flow->state = FLOW_DENIED;
 			return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
 		}
@@ -105,8 +100,15 @@ int from_agent(struct __sk_buff *skb)
 			}
 			return verdict;
 		}
-		release_hello(flow);
-		bpf_map_delete_elem(&flows, &p->key);
+		/* A SYN that is sent again, to another address of its name, is still the same flow to whoever reads of it. */
+		if (!s->next_place && flow->state != FLOW_DENIED && flow->state != FLOW_PROXIED)
+			tell(EVENT_END, &p->key, flow, 0);
+		forget_flow(&p->key, flow, &s->key);
+	} else {
+		flow = find_crossing(&p->key, &s->key);
+		/* Judged where it leaves, like any other answer. */
+		if (flow)
+			return flow->state == FLOW_DENIED ? drop(flow->reason) : pass(skb, flow_mark(flow) | MARK_ANSWER);
 	}
 	return begin_flow(skb, plan, s, agent, now);
 }
@@ -126,6 +128,9 @@ int to_agent(struct __sk_buff *skb)
 	struct plan *plan = &s->plan;
 	read_packet(skb, p);
 	if (local && p->kind != PACKET_FLOW)
+		return TC_ACT_OK;
+	/* Another agent's own flow, which was judged where it came in: nobody else writes this mark without MARK_ANSWER. */
+	if (!local && (skb->mark & (MARK_TAG_BITS | MARK_ANSWER)) == MARK_PASS)
 		return TC_ACT_OK;
 	if (p->kind == PACKET_BAD || p->kind == PACKET_NEIGHBOUR)
 		return drop(p->kind == PACKET_BAD ? p->reason : REASON_ICMP_NOT_FOR_FLOW);
@@ -171,14 +176,24 @@ int to_agent(struct __sk_buff *skb)
 	}
 	if (!flow || flow->state == FLOW_DENIED || flow->state == FLOW_PROXIED || flow->state == FLOW_NONE)
 		return drop(flow ? flow->reason : REASON_NOT_A_NEW_FLOW);
+	/* What comes back from another address than the flow was sent to last is late, and not its answer. */
+	if (skb->mark != (flow_mark(flow) | MARK_ANSWER))
+		return drop(REASON_NOT_A_NEW_FLOW);
 
 	if (load_plan(plan, now))
 		return drop(REASON_NO_PLAN);
 	if (still_permitted(plan, key, flow, s)) {
 		tell(EVENT_VERDICT, key, flow, 0);
-		release_hello(flow);
+		release_hello(key, flow);
 		flow->state = FLOW_DENIED;
 		return drop(flow->reason);
+	}
+	if (p->kind == PACKET_ICMP_ERROR) {
+		/* Of a flow whose bytes are still read, only what its hello must be cut to fit. */
+		if (flow->state == FLOW_PENDING && !p->too_big)
+			return drop(REASON_ICMP_NOT_FOR_FLOW);
+		if (trim_error(skb, p))
+			return drop(REASON_ICMP_NOT_FOR_FLOW);
 	}
 	if (p->kind == PACKET_FLOW && p->key.protocol == IPPROTO_TCP) {
 		int verdict = tcp_to_agent(skb, plan, s, key, flow, now);
@@ -204,6 +219,29 @@ int to_agent(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
+/*
+ * Not a hook: user space runs it with a request in place of a packet, so that it never writes a whole flow over one that
+ * both hooks are writing to. Returns 1 where there is no such flow.
+ */
+SEC("tc")
+int end_flow(struct __sk_buff *skb)
+{
+	struct flow_request request;
+	struct flow_key answer;
+
+	if (bpf_skb_load_bytes(skb, 0, &request, sizeof(request)))
+		return 1;
+	struct flow *flow = bpf_map_lookup_elem(&flows, &request.key);
+	if (!flow)
+		return 1;
+	if (!request.reason)
+		return forget_flow(&request.key, flow, &answer);
+	release_hello(&request.key, flow);
+	flow->state = FLOW_DENIED;
+	flow->reason = request.reason;
+	return 0;
+}
+
 /* Only so that their layouts are in the BTF, where a test compares them: tables of plans are made without types. */
 #define SHOW_LAYOUT(NAME) const struct NAME *const NAME##_layout = 0
 SHOW_LAYOUT(bitmap);
@@ -213,5 +251,6 @@ SHOW_LAYOUT(agent);
 SHOW_LAYOUT(destination);
 SHOW_LAYOUT(port_page);
 SHOW_LAYOUT(event);
+SHOW_LAYOUT(flow_request);
 
 char dual_license[] SEC("license") = "Dual BSD/GPL";

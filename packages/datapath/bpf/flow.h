@@ -7,6 +7,7 @@
 
 #include "decide.h"
 #include "packet.h"
+#include "quota.h"
 
 #define UNDECIDED_NS 10000000000ULL /* DESIGN: ten seconds after the client's first byte */
 
@@ -139,7 +140,7 @@ static __always_inline __u32 rule_flags(const struct plan *plan, __u32 rule)
 	return info ? info->flags : 0;
 }
 
-static __always_inline void release_hello(struct flow *flow)
+static __always_inline void release_hello(const struct flow_key *key, struct flow *flow)
 {
 	/* Both hooks may come here at once for one flow: the slot is given back once. */
 	__u32 slot = __sync_lock_test_and_set(&flow->slot, 0);
@@ -147,6 +148,7 @@ static __always_inline void release_hello(struct flow *flow)
 		return;
 	__u32 index = slot - 1;
 	bpf_map_push_elem(&free_hellos, &index, BPF_ANY);
+	count_hello(key, -1);
 }
 
 /*

@@ -7,6 +7,52 @@
 
 #include "outcome.h"
 
+/* What answers a flow that goes to another agent: of whichever interface that agent is on. */
+static __always_inline void answering(const struct flow_key *key, const struct flow *flow, struct flow_key *answer)
+{
+	*answer = *key;
+	answer->ifindex = 0;
+	answer->source = flow->real;
+	answer->destination = key->source;
+	if (key->protocol != IPPROTO_ICMP) {
+		answer->source_port = key->destination_port;
+		answer->destination_port = key->source_port;
+	}
+}
+
+/* Whether the real end of a flow is an agent, on some interface. */
+static __always_inline int crosses(const struct plan *plan, const struct flow_key *key, const struct flow *flow,
+				   struct scratch *s)
+{
+	s->other.ifindex = 0;
+	s->other.family = key->family;
+	s->other.address = flow->real;
+	return find_agent(plan, &s->other) != 0;
+}
+
+/* The flow that a packet of an agent answers. 0: none. */
+static __always_inline struct flow *find_crossing(const struct flow_key *packet, struct flow_key *answer)
+{
+	*answer = *packet;
+	answer->ifindex = 0;
+	struct flow_key *key = bpf_map_lookup_elem(&crossings, answer);
+	return key ? bpf_map_lookup_elem(&flows, key) : 0;
+}
+
+/* Takes a flow out of every table. Returns 0 where it was there. */
+static __always_inline int forget_flow(const struct flow_key *key, struct flow *flow, struct flow_key *answer)
+{
+	release_hello(key, flow);
+	if (flow->flags & FLOW_CROSSES) {
+		answering(key, flow, answer);
+		bpf_map_delete_elem(&crossings, answer);
+	}
+	if (bpf_map_delete_elem(&flows, key))
+		return 1;
+	count_flow(key, -1);
+	return 0;
+}
+
 /* The first packet of a flow. */
 static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, struct scratch *s, struct agent *agent,
 				      __u64 now)
@@ -37,6 +83,9 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 		return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_PROTOCOL_NOT_SUPPORTED, now);
 	}
 
+	__u32 charged = charge_flow(&s->who, now);
+	if (charged)
+		return deny_packet(skb, plan, s, RULE_DEFAULT, charged, now);
 	struct destination *d = find_destination(plan, key->family, &key->destination, &s->destination);
 	if (!d)
 		return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_NO_PLAN, now);
@@ -44,7 +93,7 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 	if (d->flags & DESTINATION_POOL) {
 		/*
 		 * The first of its addresses that is not denied is dialled; `to` is judged on it. Where a SYN went
-		 * unanswered the search begins behind the address that it was sent to.
+		 * unanswered the search goes on behind the address that it was sent to.
 		 */
 		s->synthetic.family = key->family;
 		s->synthetic.address = key->destination;
@@ -53,15 +102,16 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 			return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_ADDRESS_UNMAPPED, now);
 		f->name = y->name;
 		outcome = OUTCOME_DENY;
+		__u32 first = s->next_place ? s->next_place - 1 : y->first;
 		for (int i = 0; i < REAL_ADDRESSES; i++) {
 			if (i >= y->count)
 				break;
-			__u32 choice = (s->first_choice + i) % y->count;
-			bounded(choice);
-			if (choice >= REAL_ADDRESSES)
+			__u32 place = (first + i) % y->count;
+			bounded(place);
+			if (place >= REAL_ADDRESSES)
 				break;
-			f->real = y->real[choice];
-			f->choice = choice;
+			f->real = y->real[place];
+			f->path = y->turn << PATH_TURN_SHIFT | place;
 			f->state = FLOW_NONE;
 			outcome = judge(plan, key, f, q, a);
 			if (outcome != OUTCOME_DENY)
@@ -85,8 +135,15 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 	}
 	f->packets_out = 1;
 	f->bytes_out = p->length;
+	if (crosses(plan, key, f, s) && f->state != FLOW_PROXIED) {
+		f->flags |= FLOW_CROSSES;
+		answering(key, f, &s->key);
+		if (bpf_map_update_elem(&crossings, &s->key, key, BPF_ANY))
+			return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_FLOW_TABLE_FULL, now);
+	}
 	if (bpf_map_update_elem(&flows, key, f, BPF_NOEXIST))
 		return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_FLOW_TABLE_FULL, now);
+	count_flow(key, 1);
 	if (f->state == FLOW_PERMITTED || f->state == FLOW_BINDING) {
 		count_hit(f->rule, 1, f->would_verdict, now);
 		tell(EVENT_VERDICT, key, f, 0);
@@ -120,7 +177,7 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 		}
 		if (!(flow->flags & FLOW_SYN_ANSWERED) && flow->name && flow->state != FLOW_PROXIED) {
 			/* Unanswered: begin anew with the name's next address. */
-			s->first_choice = flow->choice + 1;
+			s->next_place = (flow->path & PATH_PLACE) + 2;
 			return -1;
 		}
 		return pass(skb, flow_mark(flow));
@@ -154,7 +211,7 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 		count_drop(flow->reason);
 		count_hit(flow->rule, 0, flow->would_verdict, now);
 		tell(EVENT_VERDICT, &p->key, flow, h);
-		release_hello(flow);
+		release_hello(&p->key, flow);
 		return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
 	}
 	if (!was_read && ((flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER)) || flow->state == FLOW_PERMITTED)) {
@@ -184,6 +241,21 @@ static __always_inline int datagram_from_agent(struct __sk_buff *skb, const stru
 	if (!flow->name || flow->packets_in)
 		return pass(skb, flow_mark(flow));
 	return still_named(&p->key, flow, &s->synthetic) ? pass(skb, first_mark(flow)) : -1;
+}
+
+/* To the DNS filter, whatever server it was sent to. */
+static __always_inline int dns_from_agent(struct __sk_buff *skb, struct scratch *s)
+{
+	const struct packet *p = &s->packet;
+	struct dns_client *client = &s->dns_client;
+
+	client->ifindex = p->key.ifindex;
+	client->family = p->key.family;
+	client->protocol = p->key.protocol;
+	client->port = p->key.source_port;
+	client->address = p->key.source;
+	bpf_map_update_elem(&dns_servers, client, &p->key.destination, BPF_ANY);
+	return pass(skb, MARK_DNS);
 }
 
 /* What may come from an agent that is not policy: its neighbours, if it speaks for itself. */

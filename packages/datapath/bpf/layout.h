@@ -22,6 +22,7 @@
 #define OTHER_EXTENSIONS 32
 #define PLAN_SLOTS 2
 #define MAX_EPOCHS 256
+#define AGENT_KEYS 131072 /* addresses of agents, each on its interface and on none */
 
 struct address {
 	__u8 bytes[16];
@@ -122,8 +123,18 @@ struct synthetic_key {
 struct synthetic {
 	__u32 name; /* id, never 0 */
 	__u32 count;
+	__u32 turn; /* another one whenever a place gets another address; below TURNS */
+	__u32 first; /* place that is tried first: the last one that answered where another did not */
 	struct address real[REAL_ADDRESSES]; /* of the same family */
 };
+
+/*
+ * Which real address a flow goes to: a place among the eight, and the turn in which that address stood there. Connection
+ * tracking keeps each path in a zone of its own, so that what it remembers of one is never used for another.
+ */
+#define PATH_PLACE 0x07
+#define PATH_TURN_SHIFT 3
+#define TURNS 32
 
 /* Rows that every plan has. */
 #define ROW_EMPTY 0
@@ -187,6 +198,7 @@ enum stage {
 #define FLOW_WAITED 0x8000 /* it was pending: what its client says decides */
 #define FLOW_MONITORED 0x10000 /* denials by what cannot be read are lifted */
 #define FLOW_TROUBLE 0x20000 /* denied by how its bytes came, not by the walk */
+#define FLOW_CROSSES 0x40000 /* to another agent: its answers come in from an agent interface too */
 
 struct flow {
 	__u64 start;
@@ -215,7 +227,7 @@ struct flow {
 	__u8 stage;
 	__u8 tls;
 	__u8 claimed_state;
-	__u8 choice;
+	__u8 path;
 	__u8 would_verdict; /* 0 none, 1 permit, 2 deny, 3 unknown */
 	__u8 would_reason;
 	__u8 mac[6];
@@ -265,6 +277,7 @@ enum event_kind {
 	EVENT_VERDICT = 1, /* a flow was decided, or decided again */
 	EVENT_DENIED = 2, /* a packet that made no flow was denied */
 	EVENT_NAME_MISS = 3, /* a claimed name has to be classified */
+	EVENT_END = 4, /* a flow is over, and another of the same ends begins */
 };
 
 struct event {
@@ -275,6 +288,40 @@ struct event {
 	__u8 name[NAME_BYTES]; /* the claimed name, where there is one */
 };
 
+/* What every agent may take; 0: as much as there is. Times are nanoseconds: one token, and all that can be saved up. */
+struct quotas {
+	__u32 flows; /* live at once */
+	__u32 hellos; /* kept at once */
+	__u64 flow_interval;
+	__u64 flow_burst;
+	__u64 event_interval; /* of denials */
+	__u64 event_burst;
+};
+
+/* What one agent has taken, by struct agent_key; of family 0 stands for what no agent of the interface sent. */
+struct agent_use {
+	__u32 flows;
+	__u32 hellos;
+	__u64 flows_full_at;
+	__u64 events_full_at;
+	__u64 untold; /* denials that made no event */
+};
+
+/* Who asks the DNS filter: every question ends there, and the record says which server it was meant for. */
+struct dns_client {
+	__u32 ifindex;
+	__u8 family;
+	__u8 protocol;
+	__be16 port;
+	struct address address;
+};
+
+/* What user space asks for a flow. */
+struct flow_request {
+	struct flow_key key;
+	__u32 reason; /* it is denied for; 0: it is forgotten */
+};
+
 /* What the program counts beside flows; one for each processor. */
 struct counters {
 	__u64 events_lost;
@@ -282,9 +329,10 @@ struct counters {
 };
 
 /* Marks: the gateway's netfilter rules read nothing else. All bits are written on every packet. */
-#define MARK_TAG 0xcd000000
-#define MARK_PASS 0xcd010000 /* low byte: which real address */
+#define MARK_TAG_BITS 0xffff0000
+#define MARK_PASS 0xcd010000 /* low byte: the path */
 #define MARK_FIRST 0x100 /* judged by the addresses its name has now: only such packets are translated anew */
+#define MARK_ANSWER 0x200 /* beside pass: of what answers a flow, set by netfilter or by from_agent */
 #define MARK_PROXY 0xcd020000
 #define MARK_DNS 0xcd030000
 #define MARK_REJECT 0xcd040000

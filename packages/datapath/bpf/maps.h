@@ -42,7 +42,7 @@ struct headers_map {
 
 struct agents_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, AGENT_KEYS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(key_size, sizeof(struct agent_key));
 	__uint(value_size, sizeof(struct agent));
@@ -124,6 +124,31 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
+/* Flows from one agent to another, by what answers them: the key of the packets that come back, on interface 0. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct flow_key);
+} crossings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct quotas);
+} quotas SEC(".maps");
+
+/* Never evicts: an agent that is not in it gets nothing where quotas are set. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct agent_key);
+	__type(value, struct agent_use);
+} uses SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, HELLO_SLOTS);
@@ -162,6 +187,14 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_end);
 } fragments SEC(".maps");
+
+/* The server that a DNS client addressed last. Only for the record, so that the oldest may go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct dns_client);
+	__type(value, struct address);
+} dns_servers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -7,6 +7,7 @@
 
 #include "flow.h"
 #include "client.h"
+#include "icmp.h"
 #include "packet.h"
 
 #include <linux/pkt_cls.h>
@@ -15,9 +16,11 @@ struct scratch {
 	struct plan plan;
 	struct flow_key key; /* of the flow, as the agent writes it */
 	struct agent_key who;
+	struct agent_key other; /* the agent at the other end, if it is one */
 	struct destination_key destination;
 	struct synthetic_key synthetic;
-	__u32 first_choice; /* of the real addresses of a name */
+	struct dns_client dns_client;
+	__u32 next_place; /* 1 + place of a name's addresses to go on from, after a SYN without answer; 0: begin where it says */
 	struct fragment_key fragment;
 	struct fragment_end fragment_end;
 	struct packet packet;
@@ -46,6 +49,21 @@ static __always_inline int pass(struct __sk_buff *skb, __u32 mark)
 	return TC_ACT_OK;
 }
 
+/* A packet that is no agent's is dropped, told at the cost of its interface. */
+static __always_inline int drop_foreign(struct __sk_buff *skb, struct scratch *s, __u32 reason, __u64 now)
+{
+	s->flow.rule = RULE_DEFAULT;
+	s->flow.reason = reason;
+	s->flow.start = s->flow.last = now;
+	s->flow.state = FLOW_DENIED;
+	count_drop(reason);
+	__builtin_memset(&s->who, 0, sizeof(s->who));
+	s->who.ifindex = skb->ifindex;
+	if (may_tell(&s->who, now))
+		tell(EVENT_DENIED, &s->packet.key, &s->flow, 0);
+	return TC_ACT_SHOT;
+}
+
 /* A packet that makes no flow is denied: told, counted, and rejected where its rule does not say drop. */
 static __always_inline int deny_packet(struct __sk_buff *skb, const struct plan *plan, struct scratch *s, __u32 rule,
 				       __u32 reason, __u64 now)
@@ -56,7 +74,8 @@ static __always_inline int deny_packet(struct __sk_buff *skb, const struct plan 
 	s->flow.start = s->flow.last = now;
 	count_drop(reason);
 	count_hit(rule, 0, s->flow.would_verdict, now);
-	tell(EVENT_DENIED, &s->packet.key, &s->flow, 0);
+	if (may_tell(&s->who, now))
+		tell(EVENT_DENIED, &s->packet.key, &s->flow, 0);
 	__u32 mark = denial_mark(plan, rule);
 	if (!mark || (s->packet.tcp_flags & TCP_RST))
 		return TC_ACT_SHOT;
@@ -67,7 +86,7 @@ static __always_inline __u32 flow_mark(const struct flow *flow)
 {
 	if (flow->state == FLOW_PROXIED)
 		return MARK_PROXY;
-	return MARK_PASS | flow->choice;
+	return MARK_PASS | flow->path;
 }
 
 /* Of a packet that was judged by the address it will be sent to: without the bit, netfilter translates nothing new. */
@@ -86,16 +105,8 @@ static __always_inline int still_named(const struct flow_key *key, const struct 
 	which->family = key->family;
 	which->address = key->destination;
 	struct synthetic *y = bpf_map_lookup_elem(&synthetics, which);
-	__u32 choice = flow->choice;
-	if (!y || y->name != flow->name || choice >= y->count)
-		return 0;
-	bounded(choice);
-	if (choice >= REAL_ADDRESSES)
-		return 0;
-	__u32 differs = 0;
-	for (int i = 0; i < 16; i++)
-		differs |= y->real[choice].bytes[i] ^ flow->real.bytes[i];
-	return !differs;
+	__u32 place = flow->path & PATH_PLACE;
+	return y && y->name == flow->name && y->turn == flow->path >> PATH_TURN_SHIFT && place < y->count;
 }
 
 /* A live flow is judged again when the plan or the epoch has changed. 0: it may go on. */

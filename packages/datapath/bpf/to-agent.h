@@ -40,6 +40,18 @@ static __always_inline int asks_again(struct __sk_buff *skb, const struct packet
 	return SECOND_SURELY;
 }
 
+/* The next connection to the name of this flow begins with the address that answered. */
+static __always_inline void prefer_place(const struct flow_key *key, const struct flow *flow, struct synthetic_key *which)
+{
+	if (!flow->name)
+		return;
+	which->family = key->family;
+	which->address = key->destination;
+	struct synthetic *y = bpf_map_lookup_elem(&synthetics, which);
+	if (y && y->turn == flow->path >> PATH_TURN_SHIFT)
+		y->first = flow->path & PATH_PLACE;
+}
+
 /* A TCP segment of the server. Returns a tc verdict. */
 static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan, struct scratch *s,
 					const struct flow_key *key, struct flow *flow, __u64 now)
@@ -55,15 +67,17 @@ static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan
 			return drop(REASON_SYN_PAYLOAD);
 		if (p->acknowledgement != flow->base && !flow->first_byte)
 			return drop(REASON_NOT_A_NEW_FLOW); /* answers another SYN than the one that was judged */
-		if (!(flow->flags & FLOW_SYN_ANSWERED))
+		if (!(flow->flags & FLOW_SYN_ANSWERED)) {
 			flow->server_base = p->sequence + 1;
+			prefer_place(key, flow, &s->synthetic);
+		}
 		flow->flags |= FLOW_SYN_ANSWERED;
 		return TC_ACT_OK;
 	}
 	if ((p->tcp_flags & TCP_ACK) && (flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER)) &&
 	    (__s32)(p->acknowledgement - flow->judged_end) >= 0) {
 		/* The server has what was judged: nothing can be put in its place any more. */
-		release_hello(flow);
+		release_hello(key, flow);
 		if ((flow->flags & FLOW_READ_OVER) && flow->state == FLOW_BINDING)
 			flow->state = FLOW_PERMITTED;
 	}
@@ -117,7 +131,7 @@ static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan
 			}
 			flow->flags |= FLOW_READ_OVER;
 		} else {
-			release_hello(flow);
+			release_hello(key, flow);
 			flow->base = flow->judged_end;
 			flow->flags &= ~FLOW_HELLO_DONE;
 			flow->flags |= again == SECOND_SURELY ? FLOW_RETRY | FLOW_RETRY_SURE : FLOW_RETRY;

@@ -1,17 +1,19 @@
-import { firstBit, marks, passMark, realAddresses } from './marks.ts';
+import { answerBit, firstBit, marks, paths } from './marks.ts';
 
 /**
  * The netfilter rules of the gateway's namespace, as text for nft. They know no policy: they read the mark that the kernel
  * program wrote and do what netfilter is best at. Whatever carries no mark is rejected, so that a missing program closes.
  *
- *   raw        one connection-tracking zone for each real address, so that a repeated SYN can be sent to another one
- *   classify   transparent redirect of proxied flows, resets for denied and unmarked packets
+ *   raw        a connection-tracking zone for each path, so that a repeated SYN can be sent to another real address
+ *   classify   transparent redirect of proxied flows, resets for denied and unmarked packets; replies get the mark of what
+ *              they answer, for the kernel program to compare
  *   nat        DNS to the filter, synthetic addresses to real ones, the uplink's address outwards
  *   input      only DNS, proxied flows, the gateway's own services and neighbour discovery
- *   forward    marked packets out, replies of tracked flows in; everything else is dropped
+ *   forward    marked packets out and to other agents, replies of tracked flows in; everything else is dropped
  */
 export interface GatewayRuleset {
-  readonly agentInterface: string;
+  /** Agents live behind them. */
+  readonly agentInterfaces: readonly string[];
   readonly uplinkInterface: string;
   /** Port of the transparent proxy, on every address. */
   readonly proxyPort: number;
@@ -23,11 +25,11 @@ export interface GatewayRuleset {
 const hex = (mark: number): string => `0x${mark.toString(16)}`;
 
 export const gatewayRuleset = (r: GatewayRuleset): string => {
-  const agent = `iifname "${r.agentInterface}"`;
-  const choices = Array.from({ length: realAddresses }, (_, i) => i);
-  const zones = choices
-    .slice(1)
-    .map((i) => `    meta mark & ${hex(0xffffffff - firstBit)} ${hex(passMark(i))} ct original zone set ${i}`);
+  const agents = `{ ${r.agentInterfaces.map((name) => `"${name}"`).join(', ')} }`;
+  const agent = `iifname ${agents}`;
+  const passed = `meta mark & 0xffff0000 ${hex(marks.pass)}`;
+  const own = `meta mark & ${hex(0xffff0000 + answerBit)} ${hex(marks.pass)}`;
+  const zones = Array.from({ length: paths - 1 }, (_, i) => `${i + 1} : ${i + 1}`).join(', ');
   return `
 table inet cofferdam {
   map real4 { type mark . ipv4_addr : ipv4_addr; }
@@ -35,13 +37,15 @@ table inet cofferdam {
 
   chain raw {
     type filter hook prerouting priority raw; policy accept;
-${zones.join('\n')}
+    ${agent} ${own} ct original zone set meta mark & 0xff map { ${zones} }
   }
 
   chain classify {
     type filter hook prerouting priority mangle; policy accept;
-    iifname != "${r.agentInterface}" accept
-    meta mark & 0xffff0000 ${hex(marks.pass)} accept
+    iifname "${r.uplinkInterface}" ct mark & 0xffff0000 ${hex(marks.pass)} meta mark set ct mark | ${hex(answerBit)}
+    iifname != ${agents} accept
+    ${own} ct state new ct mark set meta mark & ${hex(0xffffffff - firstBit)}
+    ${passed} accept
     meta mark ${hex(marks.dns)} accept
     meta mark ${hex(marks.local)} accept
     meta mark ${hex(marks.proxy)} meta nfproto ipv4 meta l4proto tcp tproxy ip to :${r.proxyPort} accept
@@ -78,8 +82,9 @@ ${zones.join('\n')}
     type filter hook forward priority filter; policy drop;
     oifname "${r.uplinkInterface}" ip daddr ${r.own4} reject with icmpx type admin-prohibited
     oifname "${r.uplinkInterface}" ip6 daddr ${r.own6} reject with icmpx type admin-prohibited
-    ${agent} oifname "${r.uplinkInterface}" meta mark & 0xffff0000 ${hex(marks.pass)} accept
-    iifname "${r.uplinkInterface}" oifname "${r.agentInterface}" ct state established,related accept
+    ${agent} oifname "${r.uplinkInterface}" ${passed} accept
+    iifname "${r.uplinkInterface}" oifname ${agents} ct state established,related accept
+    ${agent} oifname ${agents} ${passed} accept
   }
 }
 `;

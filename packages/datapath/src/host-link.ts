@@ -1,5 +1,5 @@
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { parsePrefix, prefixesOverlap } from '@cofferdam/net';
+import { type Prefix, parsePrefix, prefixesOverlap } from '@cofferdam/net';
 import {
   acceptInForeignChains,
   guardRuleset,
@@ -14,6 +14,7 @@ import {
 } from './host-ruleset.ts';
 import { ip, ipList, setKernel } from './ip-command.ts';
 import { lockFile } from './libc.ts';
+import { addLinkRules, removeLinkRules } from './link-rules.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 import type { Nftables } from './nftables.ts';
 import { topology as t, type Uplink, uplink, uplinkCount } from './topology.ts';
@@ -44,19 +45,30 @@ const readSetting = (host: NetworkNamespace, name: string): string =>
 const existsSetting = (host: NetworkNamespace, name: string): boolean =>
   host.run(() => existsSync(`/proc/sys/net/${name}`));
 
+const prefixOf = (text: string): Prefix => {
+  const parsed = parsePrefix(text);
+  if (!parsed.ok) throw new Error(parsed.error.message);
+  return parsed.value;
+};
+
 interface Route {
   readonly dst?: string;
   readonly dev?: string;
 }
 
-/** Prefixes that the host has a more special way to than the default. */
+/**
+ * Prefixes that the host has a way of their own to. What is wider than all of our addresses is, like the default, a way to everything
+ * (VPNs write `128.0.0.0/1` or `fc00::/7`): a link is nearer than that.
+ */
 const takenPrefixes = (host: NetworkNamespace) =>
-  [4, 6].flatMap((family) =>
-    (ipList(host, [`-${family}`, 'route', 'show', 'table', 'all']) as Route[]).flatMap(({ dst }) => {
+  [t.own4, t.own6].flatMap((own) => {
+    const ours = prefixOf(own);
+    const routes = ipList(host, [`-${ours.address.family}`, 'route', 'show', 'table', 'all']) as Route[];
+    return routes.flatMap(({ dst }) => {
       const parsed = dst === undefined || dst === 'default' ? undefined : parsePrefix(dst);
-      return parsed?.ok ? [parsed.value] : [];
-    }),
-  );
+      return parsed?.ok && parsed.value.length >= ours.length ? [parsed.value] : [];
+    });
+  });
 
 const addressesOf = (host: NetworkNamespace, family: 4 | 6): readonly string[] => {
   const shown = ipList(host, [`-${family}`, 'address', 'show']) as { addr_info?: { local?: string }[] }[];
@@ -69,14 +81,10 @@ const freeUplink = (host: NetworkNamespace, run: string): Uplink => {
   const start = Number.parseInt(run.slice(-4), 16) % uplinkCount;
   for (let i = 0; i < 256; i++) {
     const candidate = uplink((start + i) % uplinkCount);
-    const mine = [`${candidate.host4}/32`, `${candidate.gateway4}/32`, `${candidate.host6}/128`];
-    const free = mine.every((text) => {
-      const parsed = parsePrefix(text);
-      return parsed.ok && !taken.some((one) => prefixesOverlap(one, parsed.value));
-    });
-    if (free) return candidate;
+    const mine = [candidate.host4, candidate.gateway4, candidate.host6].map(prefixOf);
+    if (!mine.some((address) => taken.some((one) => prefixesOverlap(one, address)))) return candidate;
   }
-  throw new Error('no free addresses for the link to the host in 198.19.0.0/16');
+  throw new Error(`no free addresses for the link to the host in ${t.links4} and ${t.links6}`);
 };
 
 /** Interfaces that take router advertisements only while they do not forward: they have to be told to take them all the same. */
@@ -127,12 +135,14 @@ const restoreForwarding = (host: NetworkNamespace, nft: Nftables): void => {
   nft.run(`delete table inet ${guardTable}`);
 };
 
-/** Takes away what a run left in the host: table, tagged rules, and after the last run the forwarding it needed. */
+/** Takes away what a run left in the host: table, tagged rules, and after the last run the forwarding and the routing it needed. */
 const clean = (host: NetworkNamespace, nft: Nftables, run: string): void => {
   const listing = nft.list('list ruleset');
   const hasTable = JSON.stringify(listing).includes(`"${tableOf(run)}"`);
   nft.apply([...removeTagged(listing, run), ...(hasTable ? [removeTable(run)] : [])]);
-  if (runsIn(nft.list('list ruleset')).length === 0) restoreForwarding(host, nft);
+  if (runsIn(nft.list('list ruleset')).length > 0) return;
+  restoreForwarding(host, nft);
+  removeLinkRules(host);
 };
 
 const lockDirectory = '/run/cofferdam';
@@ -184,15 +194,16 @@ const makeLink = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLi
     nft.run(hostRuleset({ run, link, gateway4, gateway6, host4: addressesOf(host, 4), host6: addressesOf(host, 6) }));
     nft.apply(acceptInForeignChains(nft.list('list chains'), run, link));
     forward(host, nft);
+    addLinkRules(host);
     ip(host, [
       `link add ${link} type veth peer name ${t.uplinkInterface} netns ${gateway.path}`,
-      `addr add ${addresses.host4}/30 dev ${link}`,
-      `addr add ${addresses.host6}/126 dev ${link} nodad`,
+      `addr add ${addresses.host4}/${t.uplinkLength4} dev ${link}`,
+      `addr add ${addresses.host6}/${t.uplinkLength6} dev ${link} nodad`,
       `link set ${link} up`,
     ]);
     ip(gateway, [
-      `addr add ${addresses.gateway4}/30 dev ${t.uplinkInterface}`,
-      `addr add ${addresses.gateway6}/126 dev ${t.uplinkInterface} nodad`,
+      `addr add ${addresses.gateway4}/${t.uplinkLength4} dev ${t.uplinkInterface}`,
+      `addr add ${addresses.gateway6}/${t.uplinkLength6} dev ${t.uplinkInterface} nodad`,
       `link set ${t.uplinkInterface} up`,
     ]);
     setKernel(host, { [`ipv4/conf/${link}/rp_filter`]: 0, [`ipv6/conf/${link}/accept_ra`]: 0 });

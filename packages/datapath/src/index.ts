@@ -14,6 +14,7 @@ export { cleanHost, type HostLink, type HostLinkOptions, linkName, linkToHost } 
 export { hasDefaultRoute } from './ip-command.ts';
 export { type InstalledName, type Kernel, kernelObjectFile, openKernel } from './kernel.ts';
 export {
+  type AgentUse,
   decodeFlow,
   encodeFlowKey,
   eventKind,
@@ -23,11 +24,12 @@ export {
   type KernelEvent,
   type KernelFlow,
   layout,
+  type Quotas,
 } from './layout.ts';
 export { loadBpfObject, runProgram, type TestRun } from './libbpf.ts';
 export { bootTime, closeDescriptor, interfaceIndex, SystemCallError } from './libc.ts';
 export { connectFrom, type ListenerOptions, openListener } from './listeners.ts';
-export { firstBit, firstMark, marks, passMark, realAddresses } from './marks.ts';
+export { answerBit, firstBit, firstMark, marks, paths, realAddresses, turns } from './marks.ts';
 export { createNameTranslation, type NameTranslation } from './name-translation.ts';
 export { createNetworkNamespace, currentNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
 export { type Nftables, NftError, openNftables } from './nftables.ts';

@@ -3,22 +3,37 @@ import { fileURLToPath } from 'node:url';
 import type { Address, DomainName } from '@cofferdam/net';
 import { kernelTables, type LoadedPlan, type NameClass } from '@cofferdam/plan';
 import {
+  type AgentUse,
   addressBytes,
+  type DnsClientKey,
   decodeEvent,
   decodeFlow,
   decodeFlowKey,
+  decodeUse,
+  encodeDnsClient,
   encodeFlowKey,
+  encodeQuotas,
   type FlowKey,
-  flowState,
   type KernelEvent,
   type KernelFlow,
   layout,
   limits,
   nameKey,
+  type Quotas,
+  readAddress,
   syntheticKey,
 } from './layout.ts';
-import { attachTc, type BpfObject, entries, type KernelMap, loadBpfObject, openRing, quietLibbpf } from './libbpf.ts';
-import { bootTime, closeDescriptor, interfaceIndex } from './libc.ts';
+import {
+  attachTc,
+  type BpfObject,
+  entries,
+  type KernelMap,
+  loadBpfObject,
+  openRing,
+  quietLibbpf,
+  runProgram,
+} from './libbpf.ts';
+import { bootTime, interfaceIndex } from './libc.ts';
 import { buildPlanTables, type PlanPlacement, type PlanTableName, type PlanTables } from './plan-tables.ts';
 
 /** Where `make build` puts the compiled program. */
@@ -28,7 +43,8 @@ export const kernelObjectFile = fileURLToPath(new URL('../../../build/cofferdam.
 export interface InstalledName {
   readonly id: number;
   readonly name: DomainName;
-  readonly synthetic: readonly Address[];
+  /** With the turn that netfilter translates by: see NameTranslation. */
+  readonly synthetic: readonly { readonly address: Address; readonly turn: number }[];
   /** Real addresses of both families, in the order of dialling; at most 8 of each family count. */
   readonly addresses: readonly Address[];
 }
@@ -55,11 +71,22 @@ export interface Kernel {
   install(name: InstalledName, classes: NameClass): boolean;
   /** Classifies a name that a client claimed and that stands for no address. False: there is no room. */
   classify(id: number, name: DomainName, classes: NameClass): boolean;
+  /** Who claims this name from now on misses it. Its rows stay, for flows that claimed it. Where the name has another id by now, nothing. */
+  unclaim(id: number, name: DomainName): void;
+  /** Forgets what the rules say of a name that is not claimed any more. A flow that still holds the id would be judged without. */
+  unclassify(id: number): void;
+  /** Ids that live flows hold, as the name of their address or as the one they claimed. */
+  namesInUse(): ReadonlySet<number>;
   flows(): Generator<{ readonly key: FlowKey; readonly flow: KernelFlow }>;
   /** Forgets a flow and gives its hello back. */
   forget(key: FlowKey): void;
   /** Marks a flow as denied; its next packet is rejected. */
   deny(key: FlowKey, reason: number): void;
+  /** What every agent may take from now on. */
+  setQuotas(quotas: Quotas): void;
+  uses(): Generator<AgentUse>;
+  /** The server that a DNS client addressed. Undefined: nobody remembers. */
+  dnsServer(client: DnsClientKey): Address | undefined;
   /** Hands all waiting events to the receiver given at the start. */
   poll(): number;
   eventsLost(): bigint;
@@ -67,6 +94,9 @@ export interface Kernel {
   readonly object: BpfObject;
   close(): void;
 }
+
+/** In every namespace; a test run needs some interface. */
+const loopbackIndex = 1;
 
 const u32 = (value: number): Buffer => {
   const bytes = Buffer.alloc(4);
@@ -94,8 +124,11 @@ export const openKernel = (
   const names = map('names');
   const flows = map('flows');
   const freeHellos = map('free_hellos');
+  const dnsServers = map('dns_servers');
+  const uses = map('uses');
   for (let i = 0; i < (sizes.free_hellos ?? limits.helloSlots); i++) freeHellos.set(Buffer.alloc(0), u32(i));
   const ring = openRing(map('events').fd, (sample) => receive(decodeEvent(sample)));
+  const endProgram = object.programFd('end_flow');
   let tables: PlanTables | undefined;
   let slot = 1;
 
@@ -105,12 +138,34 @@ export const openKernel = (
     return rows !== undefined && tables.maps.name_rows.tryset(u32(id), rows);
   };
 
-  const forget = (key: FlowKey): void => {
-    const bytes = encodeFlowKey(key);
-    const value = Buffer.alloc(layout.flow.size);
-    if (!flows.get(bytes, value)) return;
-    const held = value.readUInt32LE(layout.flow.slot);
-    if (flows.delete(bytes) && held !== 0) freeHellos.set(Buffer.alloc(0), u32(held - 1));
+  /** Run by the kernel, so that nothing of ours writes over a flow that packets are changing at this moment. `reason` 0: forget it. */
+  const endFlow = (key: FlowKey, reason: number): void => {
+    const o = layout.flow_request;
+    const request = Buffer.alloc(o.size);
+    encodeFlowKey(key).copy(request, o.key);
+    request.writeUInt32LE(reason, o.reason);
+    runProgram(endProgram, request, { ifindex: loopbackIndex });
+  };
+
+  /** Where the kernel begins, learnt from a SYN that went unanswered; the same addresses keep it. */
+  const placeThatAnswered = (address: Address, id: number, turn: number): number => {
+    const o = layout.synthetic;
+    const before = Buffer.alloc(o.size);
+    const same =
+      synthetics.get(syntheticKey(address), before) &&
+      before.readUInt32LE(o.name) === id &&
+      before.readUInt32LE(o.turn) === turn;
+    return same ? before.readUInt32LE(o.first) : 0;
+  };
+
+  const nameKeyOf = new Map<number, DomainName>();
+  /** A name that lost its id to another must not be taken for it when a client claims it. */
+  const disown = (id: number, next: InstalledName): void => {
+    const before = nameKeyOf.get(id);
+    if (before === undefined || before === next.name) return;
+    for (const { address } of next.synthetic) synthetics.delete(syntheticKey(address));
+    names.delete(nameKey(before));
+    nameKeyOf.delete(id);
   };
 
   return {
@@ -125,8 +180,10 @@ export const openKernel = (
       const built = buildPlanTables(loaded, kernelTables(loaded), { ...placement, bootTimeOf });
       for (const { id, classes } of installed) {
         const rows = built.nameRows(classes);
-        if (rows === undefined) throw new Error('the plan has no room for what its rules say of the names in use');
-        built.maps.name_rows.set(u32(id), rows);
+        if (rows === undefined || !built.maps.name_rows.tryset(u32(id), rows)) {
+          built.close();
+          throw new Error('the plan has no room for what its rules say of the names in use');
+        }
       }
       const next = 1 - slot;
       for (const name of Object.keys(built.maps) as PlanTableName[]) map(name).set(u32(next), u32(built.maps[name].fd));
@@ -135,22 +192,26 @@ export const openKernel = (
       word.writeUInt32LE(1, layout.control.live);
       control.set(u32(0), word);
       // The outer maps hold the old tables until the next plan takes their slot, for packets that are under way.
-      if (tables !== undefined) for (const { fd } of Object.values(tables.maps)) closeDescriptor(fd);
+      tables?.close();
       tables = built;
       slot = next;
     },
     install(installed, classes) {
       // The plan's rows first, the way to the name last: nothing is judged by half of it.
+      disown(installed.id, installed);
       if (!setRows(installed.id, classes)) return false;
+      nameKeyOf.set(installed.id, installed.name);
       if (!names.tryset(nameKey(installed.name), u32(installed.id))) return false;
       const o = layout.synthetic;
-      for (const address of installed.synthetic) {
+      for (const { address, turn } of installed.synthetic) {
         const real = installed.addresses
           .filter(({ family }) => family === address.family)
           .slice(0, limits.realAddresses);
         const bytes = Buffer.alloc(o.size);
         bytes.writeUInt32LE(installed.id, o.name);
         bytes.writeUInt32LE(real.length, o.count);
+        bytes.writeUInt32LE(turn, o.turn);
+        bytes.writeUInt32LE(placeThatAnswered(address, installed.id, turn), o.first);
         for (const [i, one] of real.entries()) addressBytes(one).copy(bytes, o.real + 16 * i);
         if (!synthetics.tryset(syntheticKey(address), bytes)) return false;
       }
@@ -159,20 +220,33 @@ export const openKernel = (
     classify(id, name, classes) {
       return setRows(id, classes) && names.tryset(nameKey(name), u32(id));
     },
+    unclaim(id, name) {
+      const owner = u32(0);
+      if (names.get(nameKey(name), owner) && owner.readUInt32LE(0) === id) names.delete(nameKey(name));
+    },
+    unclassify: (id) => void tables?.maps.name_rows.delete(u32(id)),
+    namesInUse() {
+      const ids = new Set<number>();
+      for (const { value } of entries(flows.fd, layout.flow_key.size, layout.flow.size))
+        for (const at of [layout.flow.name, layout.flow.claimed]) ids.add(value.readUInt32LE(at));
+      return ids;
+    },
     *flows() {
       for (const { key, value } of entries(flows.fd, layout.flow_key.size, layout.flow.size)) {
         const decoded = decodeFlowKey(key);
         yield { key: decoded, flow: decodeFlow(value, decoded.source.family) };
       }
     },
-    forget,
-    deny(key, reason) {
-      const bytes = encodeFlowKey(key);
-      const value = Buffer.alloc(layout.flow.size);
-      if (!flows.get(bytes, value)) return;
-      value[layout.flow.state] = flowState.denied;
-      value[layout.flow.reason] = reason;
-      flows.set(bytes, value);
+    forget: (key) => endFlow(key, 0),
+    deny: (key, reason) => endFlow(key, reason),
+    setQuotas: (next) => map('quotas').set(u32(0), encodeQuotas(next)),
+    *uses() {
+      for (const { key, value } of entries(uses.fd, layout.agent_key.size, layout.agent_use.size))
+        yield decodeUse(key, value);
+    },
+    dnsServer(client) {
+      const value = Buffer.alloc(16);
+      return dnsServers.get(encodeDnsClient(client), value) ? readAddress(value, 0, client.address.family) : undefined;
     },
     poll: ring.consume,
     eventsLost() {

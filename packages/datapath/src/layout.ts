@@ -29,7 +29,7 @@ export const layout = {
   destination: { size: 8, row: 0, flags: 4 },
   port_page: { size: 1024, row: 0 },
   synthetic_key: { size: 20, family: 0, address: 4 },
-  synthetic: { size: 136, name: 0, count: 4, real: 8 },
+  synthetic: { size: 144, name: 0, count: 4, turn: 8, first: 12, real: 16 },
   name_rows: { size: 12, web: 0, sure: 4, host: 8 },
   flow_key: {
     size: 44,
@@ -69,12 +69,16 @@ export const layout = {
     stage: 126,
     tls: 127,
     claimed_state: 128,
-    choice: 129,
+    path: 129,
     would_verdict: 130,
     would_reason: 131,
     mac: 132,
   },
   event: { size: 456, kind: 0, name_length: 4, key: 8, flow: 56, name: 200 },
+  quotas: { size: 40, flows: 0, hellos: 4, flow_interval: 8, flow_burst: 16, event_interval: 24, event_burst: 32 },
+  agent_use: { size: 32, flows: 0, hellos: 4, flows_full_at: 8, events_full_at: 16, untold: 24 },
+  dns_client: { size: 24, ifindex: 0, family: 4, protocol: 5, port: 6, address: 8 },
+  flow_request: { size: 48, key: 0, reason: 44 },
   rule_hits: { size: 32, permitted: 0, denied: 8, would_deny: 16, last: 24 },
   counters: { size: 2056, events_lost: 0, dropped: 8 },
 } as const;
@@ -89,6 +93,7 @@ export const limits = {
   portPage: 256,
   portPages: 2 * 256 + 1,
   ruleDefault: 0xffff,
+  agentKeys: 131_072,
 } as const;
 
 export const planFlag = { monitored: 1, namesOpen: 2, runMonitored: 4 } as const;
@@ -107,7 +112,7 @@ export const flowFlag = {
   plainHttp: 0x40,
   ech: 0x800,
 } as const;
-export const eventKind = { verdict: 1, denied: 2, nameMiss: 3 } as const;
+export const eventKind = { verdict: 1, denied: 2, nameMiss: 3, end: 4 } as const;
 
 const protocolNumber = { tcp: 6, udp: 17, icmp: 1 } as const;
 const protocolNames: ReadonlyMap<number, 'tcp' | 'udp' | 'icmp'> = new Map([
@@ -123,7 +128,7 @@ export const addressBytes = (address: Address): Buffer => {
   return bytes;
 };
 
-const readAddress = (bytes: Buffer, at: number, family: Family): Address =>
+export const readAddress = (bytes: Buffer, at: number, family: Family): Address =>
   addressFromBytes(bytes.subarray(at, at + (family === 4 ? 4 : 16)));
 
 export const agentKey = (ifindex: number, address: Address): Buffer => {
@@ -155,6 +160,76 @@ export const syntheticKey = (address: Address): Buffer => {
 export const nameKey = (name: DomainName): Buffer => {
   const key = Buffer.alloc(limits.nameBytes);
   key.write(name, 'ascii');
+  return key;
+};
+
+/** What every agent may take of what all share; 0: as much as there is. */
+export interface Quotas {
+  /** Live flows, and hellos that are kept while they are read. */
+  readonly flows: number;
+  readonly hellos: number;
+  /** New flows a second, and how many can be saved up. */
+  readonly flowRate: number;
+  readonly flowBurst: number;
+  /** The same for denials that user space is told of. */
+  readonly eventRate: number;
+  readonly eventBurst: number;
+}
+
+const interval = (rate: number): bigint => (rate === 0 ? 0n : BigInt(Math.ceil(1e9 / rate)));
+
+export const encodeQuotas = (quotas: Quotas): Buffer => {
+  const o = layout.quotas;
+  const bytes = Buffer.alloc(o.size);
+  const [flow, event] = [interval(quotas.flowRate), interval(quotas.eventRate)];
+  bytes.writeUInt32LE(quotas.flows, o.flows);
+  bytes.writeUInt32LE(quotas.hellos, o.hellos);
+  bytes.writeBigUInt64LE(flow, o.flow_interval);
+  bytes.writeBigUInt64LE(flow * BigInt(Math.max(0, quotas.flowBurst - 1)), o.flow_burst);
+  bytes.writeBigUInt64LE(event, o.event_interval);
+  bytes.writeBigUInt64LE(event * BigInt(Math.max(0, quotas.eventBurst - 1)), o.event_burst);
+  return bytes;
+};
+
+/** What one agent has taken. */
+export interface AgentUse {
+  readonly ifindex: number;
+  /** Undefined: what no agent of the interface sent. */
+  readonly address: Address | undefined;
+  readonly flows: number;
+  readonly hellos: number;
+  /** Denials that user space was not told of, ever. */
+  readonly untold: bigint;
+}
+
+export const decodeUse = (key: Buffer, value: Buffer): AgentUse => {
+  const [k, v] = [layout.agent_key, layout.agent_use];
+  const family = key.readUInt32LE(k.family);
+  return {
+    ifindex: key.readUInt32LE(k.ifindex),
+    address: family === 0 ? undefined : readAddress(key, k.address, family === 6 ? 6 : 4),
+    flows: value.readUInt32LE(v.flows),
+    hellos: value.readUInt32LE(v.hellos),
+    untold: value.readBigUInt64LE(v.untold),
+  };
+};
+
+/** Who asked the DNS filter. */
+export interface DnsClientKey {
+  readonly ifindex: number;
+  readonly protocol: 'tcp' | 'udp';
+  readonly address: Address;
+  readonly port: number;
+}
+
+export const encodeDnsClient = (client: DnsClientKey): Buffer => {
+  const o = layout.dns_client;
+  const key = Buffer.alloc(o.size);
+  key.writeUInt32LE(client.ifindex, o.ifindex);
+  key[o.family] = client.address.family;
+  key[o.protocol] = protocolNumber[client.protocol];
+  key.writeUInt16BE(client.port, o.port);
+  addressBytes(client.address).copy(key, o.address);
   return key;
 };
 

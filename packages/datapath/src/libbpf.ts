@@ -258,11 +258,12 @@ const held: { buffers: readonly Uint8Array[] } = { buffers: [] };
 export const runProgram = (
   program: number,
   packet: Uint8Array,
-  context: { readonly ifindex: number; readonly ingressIfindex?: number },
+  context: { readonly ifindex: number; readonly ingressIfindex?: number; readonly mark?: number },
   repeat = 1,
 ): TestRun => {
   const out = Buffer.alloc(packet.length + 256);
   const contextIn = Buffer.alloc(skbSize);
+  contextIn.writeUInt32LE(context.mark ?? 0, skbMark);
   contextIn.writeUInt32LE(context.ifindex, skbIfindex);
   contextIn.writeUInt32LE(context.ingressIfindex ?? 0, skbIngressIfindex);
   const contextOut = Buffer.alloc(skbSize);

@@ -13,6 +13,10 @@ const bindC = libc.func('int bind(int fd, const void *address, unsigned int leng
 const listenC = libc.func('int listen(int fd, int backlog)');
 const connectC = libc.func('int connect(int fd, const void *address, unsigned int length)');
 const indexC = libc.func('unsigned int if_nametoindex(const char *name)');
+const mountC = libc.func(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)',
+);
+const umountC = libc.func('int umount2(const char *target, int flags)');
 const flockC = libc.func('int flock(int fd, int operation)');
 const clockC = libc.func('int clock_gettime(int clock, _Out_ int64_t *time)');
 
@@ -62,6 +66,12 @@ export const openSocket = (domain: number, type: number): number =>
   checked('socket', socketC(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 export const setSocketFlag = (fd: number, level: number, name: number): void =>
   void checked('setsockopt', setsockoptC(fd, level, name, Buffer.from([1, 0, 0, 0]), 4), `${level}/${name}`);
+export const setSocketText = (fd: number, level: number, name: number, text: string): void =>
+  void checked(
+    'setsockopt',
+    setsockoptC(fd, level, name, Buffer.from(`${text}\0`), text.length + 1),
+    `${level}/${name}`,
+  );
 export const bindSocket = (fd: number, address: Buffer, text: string): void =>
   void checked('bind', bindC(fd, address, address.length), text);
 export const listenSocket = (fd: number, backlog: number): void => void checked('listen', listenC(fd, backlog));
@@ -71,6 +81,13 @@ export const connectSocket = (fd: number, address: Buffer, text: string): void =
   if (connectC(fd, address, address.length) < 0 && koffi.errno() !== EINPROGRESS)
     throw new SystemCallError('connect', koffi.errno(), text);
 };
+
+const MS_BIND = 4096;
+const MNT_DETACH = 2;
+export const bindMount = (source: string, target: string): void =>
+  void checked('mount', mountC(source, target, '', MS_BIND, null), target);
+/** False where nothing is mounted there. */
+export const unmount = (target: string): boolean => umountC(target, MNT_DETACH) === 0;
 
 const LOCK_EX = 2;
 /** Waits for a lock of the whole file, which ends with its last descriptor: also where the process is killed. */

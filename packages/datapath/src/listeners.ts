@@ -11,12 +11,14 @@ import {
   SOCK_DGRAM,
   SOCK_STREAM,
   setSocketFlag,
+  setSocketText,
 } from './libc.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 
 /** Numbers of <sys/socket.h>, <netinet/in.h> and <linux/in6.h>. */
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_BINDTODEVICE = 25;
 const SOL_IP = 0;
 const IP_TRANSPARENT = 19;
 const SOL_IPV6 = 41;
@@ -38,6 +40,8 @@ export interface ListenerOptions {
   readonly kind: 'tcp' | 'udp';
   /** Accepts connections to every address that is routed here: `localAddress` is then what the client dialled. */
   readonly transparent?: boolean;
+  /** Takes only what comes in on this interface. */
+  readonly device?: string;
 }
 
 /**
@@ -54,6 +58,7 @@ export const openListener = (namespace: NetworkNamespace, options: ListenerOptio
       if (kind === 'tcp') setSocketFlag(fd, SOL_SOCKET, SO_REUSEADDR);
       if (options.transparent === true)
         setSocketFlag(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TRANSPARENT : IP_TRANSPARENT);
+      if (options.device !== undefined) setSocketText(fd, SOL_SOCKET, SO_BINDTODEVICE, options.device);
       bindSocket(fd, socketAddress(address, port), `${formatAddress(address)} port ${port}`);
       if (kind === 'tcp') listenSocket(fd, 511);
       return fd;

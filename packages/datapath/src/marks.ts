@@ -10,13 +10,22 @@ export const marks = {
   local: 0xcd050000,
 } as const;
 
-/** Real addresses that a synthetic one may stand for: the low bits of a pass mark say which is dialled. */
+/** Real addresses that a synthetic one may stand for: a place among them is the low three bits of a path. */
 export const realAddresses = 8;
+
+/** A turn is the rest of a path: it changes whenever a place gets another address. */
+export const turns = 32;
+
+/** The low byte of a pass mark: which real address, and in which turn it stood there. */
+export const paths = realAddresses * turns;
+
+export const pathOf = (turn: number, place: number): number => turn * realAddresses + place;
 
 /** Set on packets that were judged by the address they will be sent to: only they are translated anew. */
 export const firstBit = 0x100;
 
-/** The mark by which a packet is translated to the real address of that place. */
-export const firstMark = (choice: number): number => marks.pass + firstBit + choice;
+/** Set beside a pass mark on what answers a flow. Without it a packet towards an agent is the first agent's own, judged where it came in. */
+export const answerBit = 0x200;
 
-export const passMark = (choice: number): number => marks.pass + choice;
+/** The mark by which the first packet of a flow is translated to the real address of that path. */
+export const firstMark = (path: number): number => marks.pass + firstBit + path;

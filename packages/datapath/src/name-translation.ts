@@ -1,41 +1,67 @@
 import { type Address, formatAddress } from '@cofferdam/net';
-import { firstMark, realAddresses } from './marks.ts';
+import { firstMark, pathOf, realAddresses, turns } from './marks.ts';
 import type { Nftables } from './nftables.ts';
 
 /**
- * Netfilter's half of a synthetic address: for each choice that the kernel program may mark a packet with, the real address
- * that the packet is sent to. Set before the program knows the name, so that no packet is forwarded untranslated.
+ * Netfilter's half of a synthetic address: for each path that the kernel program may mark a first packet with, the real address that
+ * the packet is sent to. Where a place gets another address the turn changes, and with it every mark and every zone of connection
+ * tracking: a flow that was judged by one address is never sent to another, neither by a table that is a moment older or newer than the
+ * program's, nor by what connection tracking remembers.
  */
 export interface NameTranslation {
-  /** Makes `addresses` (of the synthetic one's family, in order) what the synthetic address stands for. */
-  set(synthetic: Address, addresses: readonly Address[]): void;
-  /** Whether that would put another address in the place of one. */
-  replaces(synthetic: Address, addresses: readonly Address[]): boolean;
+  /**
+   * Makes `addresses` (of the synthetic one's family, in order) what the synthetic address stands for, beside what it stood for. To be
+   * called before the program is told, and {@link settle} afterwards. Returns the turn that the program has to use.
+   */
+  set(synthetic: Address, addresses: readonly Address[]): number;
+  /** Takes away what the program does not use any more. */
+  settle(synthetic: Address): void;
+}
+
+interface Standing {
+  readonly turn: number;
+  readonly addresses: readonly string[];
 }
 
 export const createNameTranslation = (nft: Nftables): NameTranslation => {
-  const current = new Map<string, readonly string[]>();
+  const current = new Map<string, Standing>();
+  const leaving = new Map<string, readonly string[]>();
+
+  /** Elements by their text. */
+  const elements = (key: string, { turn, addresses }: Standing): readonly string[] =>
+    addresses.map((address, place) => `0x${firstMark(pathOf(turn, place)).toString(16)} . ${key} : ${address}`);
+  const change = (verb: 'add' | 'delete', synthetic: Address, list: readonly string[]): void => {
+    if (list.length > 0) nft.run(`${verb} element inet cofferdam real${synthetic.family} { ${list.join(', ')} }`);
+  };
+
+  const settle = (synthetic: Address): void => {
+    const key = formatAddress(synthetic);
+    change('delete', synthetic, leaving.get(key) ?? []);
+    leaving.delete(key);
+  };
+
   return {
-    replaces(synthetic, addresses) {
-      const before = current.get(formatAddress(synthetic)) ?? [];
-      return before.some((one, i) => addresses[i] !== undefined && formatAddress(addresses[i]) !== one);
-    },
     set(synthetic, addresses) {
+      // What an earlier call left behind for a program that was never told.
+      settle(synthetic);
       const key = formatAddress(synthetic);
-      const map = synthetic.family === 4 ? 'real4' : 'real6';
-      const before = current.get(key) ?? [];
-      const after = addresses.slice(0, realAddresses).map(formatAddress);
-      if (before.length === after.length && before.every((one, i) => one === after[i])) return;
-      const element = (choice: number): string => `0x${firstMark(choice).toString(16)} . ${key}`;
-      const commands: string[] = [];
-      for (const [choice, address] of before.entries())
-        if (after[choice] !== address)
-          commands.push(`delete element inet cofferdam ${map} { ${element(choice)} : ${address} }`);
-      for (const [choice, address] of after.entries())
-        if (before[choice] !== address)
-          commands.push(`add element inet cofferdam ${map} { ${element(choice)} : ${address} }`);
-      nft.run(commands.join('\n'));
+      const before = current.get(key) ?? { turn: 0, addresses: [] };
+      const texts = addresses.slice(0, realAddresses).map(formatAddress);
+      const replaces = before.addresses.some((one, place) => texts[place] !== undefined && texts[place] !== one);
+      const after = { turn: replaces ? (before.turn + 1) % turns : before.turn, addresses: texts };
+      const [old, fresh] = [elements(key, before), elements(key, after)];
+      change(
+        'add',
+        synthetic,
+        fresh.filter((one) => !old.includes(one)),
+      );
+      leaving.set(
+        key,
+        old.filter((one) => !fresh.includes(one)),
+      );
       current.set(key, after);
+      return after.turn;
     },
+    settle,
   };
 };

@@ -1,4 +1,5 @@
-import { CLONE_NEWNET, closeDescriptor, openPath, setns, unshare } from './libc.ts';
+import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
+import { bindMount, CLONE_NEWNET, closeDescriptor, openPath, setns, unmount, unshare } from './libc.ts';
 
 /**
  * A network namespace that lives as long as this process holds its descriptor (or something runs in it): a process
@@ -50,6 +51,40 @@ export const createNetworkNamespace = (): NetworkNamespace => {
   } finally {
     closeDescriptor(home);
   }
+};
+
+/** A new namespace that outlives this process: a bind mount on `file` holds it. Closing it lets go of the descriptor only. */
+export const holdNamespace = (file: string): NetworkNamespace => {
+  closeSync(openSync(file, 'w', 0o600));
+  const made = createNetworkNamespace();
+  try {
+    bindMount(made.path, file);
+    return made;
+  } catch (e) {
+    made.close();
+    rmSync(file, { force: true });
+    throw e;
+  }
+};
+
+/** The namespace that an earlier process holds on `file`. Undefined: there is none. */
+export const heldNamespace = (file: string): NetworkNamespace | undefined => {
+  if (!existsSync(file)) return undefined;
+  const found = held(openPath(file));
+  try {
+    found.run(() => undefined);
+    return found;
+  } catch {
+    // A file without its mount: the machine was started anew.
+    found.close();
+    return undefined;
+  }
+};
+
+/** Ends the hold of `file`: the namespace goes with the last descriptor. */
+export const releaseNamespace = (file: string): void => {
+  unmount(file);
+  rmSync(file, { force: true });
 };
 
 /** The namespace this process is in now. */

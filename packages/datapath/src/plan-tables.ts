@@ -19,7 +19,8 @@ import {
   poolFlag,
   row,
 } from './layout.ts';
-import { BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, createMap, type KernelMap, MapType } from './libbpf.ts';
+import { BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, createMap, type KernelMap, type MapShape, MapType } from './libbpf.ts';
+import { closeDescriptor } from './libc.ts';
 
 /** Rows kept free for names that are classified while the plan is in force. Names that match the same rules share rows. */
 const spareRows = 2048;
@@ -29,7 +30,11 @@ export interface PlanTables {
   readonly maps: Readonly<Record<PlanTableName, KernelMap>>;
   /** Rows of a name, made where no other name had the same; undefined: there is no room. */
   nameRows(classes: Pick<NameClass, 'web' | 'sure' | 'host'>): Buffer | undefined;
+  /** Gives up this process's hold of the maps. */
+  close(): void;
 }
+
+type MakeMap = (shape: MapShape) => KernelMap;
 
 export type PlanTableName =
   | 'rows'
@@ -77,13 +82,36 @@ const noName = '\0' as DomainName;
 /** Plans number their rows from 0, which is the empty one; the kernel has two more fixed rows behind it. */
 const kernelRow = (planRow: number): number => (planRow === 0 ? row.empty : planRow + 2);
 
-/** Lays a plan into fresh kernel maps. Nothing refers to them yet, so a failure half way changes nothing. */
+/** Lays a plan into fresh kernel maps. Nothing refers to them yet, so a failure half way changes and leaves nothing. */
 export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement): PlanTables => {
+  const made: KernelMap[] = [];
+  const close = (): void => {
+    for (const { fd } of made) closeDescriptor(fd);
+  };
+  const make: MakeMap = (shape) => {
+    const map = createMap(shape);
+    made.push(map);
+    return map;
+  };
+  try {
+    return { ...layPlan(loaded, tables, place, make), close };
+  } catch (e) {
+    close();
+    throw e;
+  }
+};
+
+const layPlan = (
+  loaded: LoadedPlan,
+  tables: KernelTables,
+  place: PlanPlacement,
+  make: MakeMap,
+): Omit<PlanTables, 'close'> => {
   if (tables.words > limits.ruleWords)
     throw new Error(`the plan has ${loaded.plan.rules.length} rules, the kernel takes ${limits.ruleWords * 64}`);
   const planRows = tables.rowCount + 2;
   const capacity = planRows + spareRows;
-  const rows = createMap({
+  const rows = make({
     type: MapType.array,
     name: 'rows',
     keySize: 4,
@@ -113,13 +141,13 @@ export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place:
 
   const maps = {
     rows,
-    rule_words: ruleWords(loaded),
-    rule_infos: ruleInfos(tables),
-    headers: header(loaded, tables, place),
-    agents: agents(tables, place),
-    destinations: destinations(tables, place),
-    ports: ports(tables),
-    name_rows: createMap({
+    rule_words: ruleWords(loaded, make),
+    rule_infos: ruleInfos(tables, make),
+    headers: header(loaded, tables, place, make),
+    agents: agents(tables, place, make),
+    destinations: destinations(tables, place, make),
+    ports: ports(tables, make),
+    name_rows: make({
       type: MapType.hash,
       name: 'name_rows',
       keySize: 4,
@@ -145,9 +173,9 @@ export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place:
   };
 };
 
-const ruleWords = (loaded: LoadedPlan): KernelMap => {
+const ruleWords = (loaded: LoadedPlan, make: MakeMap): KernelMap => {
   const o = layout.rule_word;
-  const map = createMap({
+  const map = make({
     type: MapType.array,
     name: 'rule_words',
     keySize: 4,
@@ -179,9 +207,9 @@ const ruleWords = (loaded: LoadedPlan): KernelMap => {
   return map;
 };
 
-const ruleInfos = (tables: KernelTables): KernelMap => {
+const ruleInfos = (tables: KernelTables, make: MakeMap): KernelMap => {
   const o = layout.rule_info;
-  const map = createMap({
+  const map = make({
     type: MapType.array,
     name: 'rule_infos',
     keySize: 4,
@@ -205,9 +233,9 @@ const namesAreOpen = (loaded: LoadedPlan): boolean =>
       action === 'deny' && mode !== 'disabled' && web !== undefined && (web.domains.length > 0 || web.urls.length > 0),
   );
 
-const header = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement): KernelMap => {
+const header = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement, make: MakeMap): KernelMap => {
   const o = layout.plan_header;
-  const map = createMap({ type: MapType.array, name: 'headers', keySize: 4, valueSize: o.size, entries: 1, flags: 0 });
+  const map = make({ type: MapType.array, name: 'headers', keySize: 4, valueSize: o.size, entries: 1, flags: 0 });
   const bytes = Buffer.alloc(o.size);
   bytes.writeUInt32LE(tables.revision, o.revision);
   bytes.writeUInt32LE(
@@ -228,14 +256,14 @@ const header = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement):
   return map;
 };
 
-const agents = (tables: KernelTables, place: PlanPlacement): KernelMap => {
+const agents = (tables: KernelTables, place: PlanPlacement, make: MakeMap): KernelMap => {
   const o = layout.agent;
-  const map = createMap({
+  const map = make({
     type: MapType.hash,
     name: 'agents',
     keySize: layout.agent_key.size,
     valueSize: o.size,
-    entries: 65536,
+    entries: limits.agentKeys,
     flags: BPF_F_NO_PREALLOC,
   });
   // Rows without an interface first: a row that names one counts before them.
@@ -251,14 +279,15 @@ const agents = (tables: KernelTables, place: PlanPlacement): KernelMap => {
       o.flags,
     );
     if (agent.mac !== undefined) Buffer.from(agent.mac.replaceAll(':', ''), 'hex').copy(bytes, o.mac);
-    for (const ifindex of place.ifindexes(agent.interface)) map.set(agentKey(ifindex, agent.address), bytes);
+    // On interface 0, where no packet comes from: whether an address is an agent's at all.
+    for (const ifindex of [0, ...place.ifindexes(agent.interface)]) map.set(agentKey(ifindex, agent.address), bytes);
   }
   return map;
 };
 
-const destinations = (tables: KernelTables, place: PlanPlacement): KernelMap => {
+const destinations = (tables: KernelTables, place: PlanPlacement, make: MakeMap): KernelMap => {
   const o = layout.destination;
-  const map = createMap({
+  const map = make({
     type: MapType.lpmTrie,
     name: 'destinations',
     keySize: layout.destination_key.size,
@@ -298,8 +327,8 @@ const destinations = (tables: KernelTables, place: PlanPlacement): KernelMap => 
   return map;
 };
 
-const ports = (tables: KernelTables): KernelMap => {
-  const map = createMap({
+const ports = (tables: KernelTables, make: MakeMap): KernelMap => {
+  const map = make({
     type: MapType.array,
     name: 'ports',
     keySize: 4,

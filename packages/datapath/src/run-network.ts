@@ -9,7 +9,8 @@ export interface RunNetwork {
   close(): void;
 }
 
-const gatewaySettings = {
+/** Of every gateway's namespace. */
+export const gatewaySettings = {
   'ipv4/ip_forward': 1,
   'ipv6/conf/all/forwarding': 1,
   'ipv4/conf/all/rp_filter': 0,
@@ -43,7 +44,7 @@ const agentSettings = {
 } as const;
 
 /** Addresses are ours to give, and need no detection of others that have the same. */
-const newLinks = { 'ipv6/conf/default/accept_dad': 0, 'ipv6/conf/default/addr_gen_mode': 1 } as const;
+export const newLinks = { 'ipv6/conf/default/accept_dad': 0, 'ipv6/conf/default/addr_gen_mode': 1 } as const;
 
 /** Makes both namespaces with fixed neighbours: no address resolution passes between command and gateway. */
 export const createRunNetwork = (): RunNetwork => {

@@ -23,6 +23,11 @@ export const topology = {
   linkLength6: 125,
   own4: '198.18.0.0/15',
   own6: 'fdc0:ffe7:da11::/48',
+  /** Links between runs and their host. */
+  links4: '198.19.0.0/16',
+  links6: 'fdc0:ffe7:da11:ffff::/64',
+  uplinkLength4: 30,
+  uplinkLength6: 126,
   pool4: '198.18.0.0/16',
   pool6: 'fdc0:ffe7:da11:198::/64',
   gatewayMac: '02:cf:fd:00:00:01',
@@ -41,7 +46,7 @@ export const topology = {
   proxyPort: 15001,
 } as const;
 
-/** The link between a run and its host: one of 16,384 pairs of 198.19.0.0/16 and of fdc0:ffe7:da11:ffff::/64. */
+/** The link between a run and its host: one of 16,384 pairs of `links4` and of `links6`. */
 export interface Uplink {
   readonly host4: string;
   readonly gateway4: string;

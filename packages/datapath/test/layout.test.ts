@@ -22,7 +22,7 @@ import {
   poolFlag,
   row,
 } from '../src/layout.ts';
-import { marks, realAddresses } from '../src/marks.ts';
+import { answerBit, firstBit, marks, pathOf, realAddresses, turns } from '../src/marks.ts';
 
 const root = new URL('../../../', import.meta.url);
 const objectFile = process.env.COFFERDAM_BPF_OBJECT ?? new URL('build/cofferdam.bpf.o', root).pathname;
@@ -88,6 +88,7 @@ test('constants are those of the header', () => {
   same('NAME_BYTES', limits.nameBytes);
   same('HELLO_SLOTS', limits.helloSlots);
   same('MAX_EPOCHS', limits.epochs);
+  same('AGENT_KEYS', limits.agentKeys);
   same('PORT_PAGE', limits.portPage);
   assert.equal(limits.portPages, 2 * 256 + 1);
   same('PLAN_MONITORED', planFlag.monitored);
@@ -122,6 +123,11 @@ test('constants are those of the header', () => {
 test('marks are those of the header', () => {
   const known = constants();
   for (const [name, value] of Object.entries(marks)) assert.equal(value, known.get(`MARK_${name.toUpperCase()}`), name);
+  assert.equal(firstBit, known.get('MARK_FIRST'));
+  assert.equal(answerBit, known.get('MARK_ANSWER'));
+  assert.equal(turns, known.get('TURNS'));
+  assert.equal(realAddresses - 1, known.get('PATH_PLACE'));
+  assert.equal(pathOf(1, 0), 1 << known.get('PATH_TURN_SHIFT')!);
 });
 
 test('flags of the header that share a word do not share a bit', () => {

@@ -10,15 +10,18 @@ export const addressText = (address: Address): string => formatAddress(address);
 
 export const endpointText = (e: Endpoint): string => withPort(formatAddress(e.address), e.port);
 
-export const agentText = (r: AnyRecord): string =>
-  r.agent.name === undefined ? formatAddress(r.source.address) : sanitise(r.agent.name);
+export const agentText = (r: AnyRecord): string => {
+  if (r.agent.name !== undefined) return sanitise(r.agent.name);
+  return r.kind === 'suppressed' ? 'unknown' : formatAddress(r.source.address);
+};
 
 /** The name a flow is known by: the one its address stands for, else the one the client claimed. */
 export const flowName = (r: FlowRecord): string | undefined =>
   r.addressNames[0] ?? (r.claimedName.state === 'known' ? r.claimedName.value : undefined);
 
-/** Where the record points, as people say it: `api.github.com:443`, `10.0.0.7:22`, or the DNS question. */
+/** Where the record points, as people say it: `api.github.com:443`, `10.0.0.7:22`, the DNS question, or how many it stands for. */
 export const destinationText = (r: AnyRecord): string => {
+  if (r.kind === 'suppressed') return `${r.count} more`;
   if (r.kind === 'dns') return r.name === '' ? '(unreadable question)' : `${sanitise(r.name)} ${sanitise(r.type)}`;
   const name = flowName(r);
   return sanitise(name === undefined ? endpointText(r.destination) : withPort(name, r.destination.port));
@@ -29,7 +32,7 @@ export const ruleText = (rule: RuleReference | undefined): string =>
 
 /** `GET /repos/acme`, `tools/call search_code`; empty where nothing of a request was read. */
 export const requestText = (r: AnyRecord): string => {
-  if (r.kind === 'dns') return '';
+  if (r.kind === 'dns' || r.kind === 'suppressed') return '';
   const http = r.request.state === 'known' ? `${r.request.value.method} ${r.request.value.path}` : '';
   const mcp = r.mcp.state === 'known' ? `${r.mcp.value.method} ${r.mcp.value.tool ?? ''}`.trim() : '';
   return sanitise([http, mcp].filter((part) => part !== '').join(' '));
@@ -37,7 +40,7 @@ export const requestText = (r: AnyRecord): string => {
 
 /** What the walk with everything enforced said; undefined where it was not asked, or could not say. */
 export const wouldBeOf = (r: AnyRecord): Exclude<WouldBeVerdict, 'unknown'> | undefined =>
-  r.kind === 'dns' || r.wouldBe === 'unknown' ? undefined : r.wouldBe;
+  r.kind === 'dns' || r.kind === 'suppressed' || r.wouldBe === 'unknown' ? undefined : r.wouldBe;
 
 /** `permit`, `deny`, or `lifted` where monitoring let pass what would have been denied. */
 export const verdictText = (r: AnyRecord): 'permit' | 'deny' | 'lifted' => {
@@ -56,6 +59,7 @@ export const decisiveReason = (r: AnyRecord): Reason =>
 /** The name the client asked for, where it is none of those its address stands for. Sanitised. */
 export const askedFor = (r: AnyRecord): string | undefined =>
   r.kind !== 'dns' &&
+  r.kind !== 'suppressed' &&
   r.claimedName.state === 'known' &&
   r.addressNames.length > 0 &&
   !r.addressNames.includes(r.claimedName.value)
@@ -65,6 +69,7 @@ export const askedFor = (r: AnyRecord): string | undefined =>
 /** Permitted, over, and nothing came back. Pings are not asked: many hosts never answer them. */
 export const isUnanswered = (r: AnyRecord): boolean =>
   r.kind !== 'dns' &&
+  r.kind !== 'suppressed' &&
   r.verdict === 'permit' &&
   r.end !== undefined &&
   (r.protocol === 'tcp' || r.protocol === 'udp') &&
@@ -75,13 +80,16 @@ const quietCodes: ReadonlySet<string> = new Set(['', 'NOERROR', 'REFUSED']);
 /** What else there is to see: another name that was asked for, an answer that never came, a DNS error. Often empty. */
 export const remarkText = (r: AnyRecord): string => {
   if (r.kind === 'dns') return quietCodes.has(r.rcode) ? '' : sanitise(r.rcode);
+  if (r.kind === 'suppressed') return 'too fast to be written one by one';
   const asked = askedFor(r);
   return [...(asked === undefined ? [] : [`asked for ${asked}`]), ...(isUnanswered(r) ? ['no answer'] : [])].join(', ');
 };
 
-/** Whether the default is what decided. Answers to DNS queries rest on no single rule, so nothing is said of theirs. */
+/** Whether the default is what decided. Answers to DNS queries rest on no single rule, and suppressed denials on any: nothing is said of theirs. */
 export const isByDefault = (r: AnyRecord): boolean =>
-  decisiveRule(r) === undefined && (r.kind !== 'dns' || decisiveReason(r) === 'dns-not-permitted');
+  r.kind !== 'suppressed' &&
+  decisiveRule(r) === undefined &&
+  (r.kind !== 'dns' || decisiveReason(r) === 'dns-not-permitted');
 
 /** `ruleset/rule`, `default`, or empty where neither decided. */
 export const deciderText = (r: AnyRecord): string => {

@@ -1,6 +1,15 @@
 import { type Address, formatAddress } from '@cofferdam/net';
 import type { Fact } from '@cofferdam/verdict';
-import type { AgentIdentity, AnyRecord, DnsRecord, Endpoint, FlowRecord, RuleReference, Traffic } from './record.ts';
+import type {
+  AgentIdentity,
+  AnyRecord,
+  DnsRecord,
+  Endpoint,
+  FlowRecord,
+  RuleReference,
+  SuppressedRecord,
+  Traffic,
+} from './record.ts';
 
 type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 type JsonObject = { readonly [key: string]: Json | undefined };
@@ -42,12 +51,12 @@ const head = (r: AnyRecord): JsonObject => ({
   version: r.version,
   kind: r.kind,
   id: r.id,
-  flow: r.kind === 'dns' ? undefined : r.flow,
+  flow: r.kind === 'flow' || r.kind === 'request' ? r.flow : undefined,
   gateway: r.gateway,
   start: time(r.start),
   end: r.end === undefined ? undefined : time(r.end),
   agent: agent(r.agent),
-  source: endpoint(r.source),
+  source: r.kind === 'suppressed' ? undefined : endpoint(r.source),
 });
 
 const tail = (r: AnyRecord): JsonObject => ({
@@ -95,9 +104,13 @@ const dns = (r: DnsRecord): JsonObject => ({
   ...tail(r),
 });
 
+const suppressed = (r: SuppressedRecord): JsonObject => ({ ...head(r), count: r.count, ...tail(r) });
+
 /**
  * One JSON object on one line, without the newline. Keys are always in the same order and absent ones are left out, so
  * equal records are equal bytes. Times are ISO 8601 in UTC with milliseconds.
  */
 export const encodeRecord = (record: AnyRecord): string =>
-  JSON.stringify(record.kind === 'dns' ? dns(record) : flow(record));
+  JSON.stringify(
+    record.kind === 'dns' ? dns(record) : record.kind === 'suppressed' ? suppressed(record) : flow(record),
+  );

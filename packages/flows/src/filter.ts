@@ -20,6 +20,8 @@ export interface RecordFilter {
 }
 
 const namesOf = (r: AnyRecord): readonly string[] => {
+  // What it stands for may have been of any name.
+  if (r.kind === 'suppressed') return [];
   if (r.kind === 'dns') return [r.name, ...[...r.synthetic, ...r.addresses].map(formatAddress)];
   const name = flowName(r);
   const claimed = r.claimedName.state === 'known' ? [r.claimedName.value] : [];

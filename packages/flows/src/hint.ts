@@ -58,7 +58,8 @@ interface Wanted {
  * inside TLS has none: nothing reads it.
  */
 export const httpCondition = (r: AnyRecord): string | undefined => {
-  if (r.kind === 'dns' || r.request.state !== 'known' || r.request.value.scheme !== 'http') return undefined;
+  if (r.kind === 'dns' || r.kind === 'suppressed' || r.request.state !== 'known' || r.request.value.scheme !== 'http')
+    return undefined;
   const { method, path } = r.request.value;
   const methods = /^[A-Z]+$/.test(method) ? `methods: [${method}], ` : '';
   // In a pattern a plain star would take any text.
@@ -83,6 +84,7 @@ const wantedOfFlow = (r: FlowRecord): Wanted | undefined => {
 };
 
 const wantedOf = (r: AnyRecord): Wanted | undefined => {
+  if (r.kind === 'suppressed') return undefined;
   if (r.kind !== 'dns') return wantedOfFlow(r);
   // The query does not say what comes after it; TLS is the likeliest, and the note says that it was assumed.
   if (wireName(r.name) !== r.name) return undefined;

@@ -31,6 +31,7 @@ export {
   type RecordProtocol,
   type RuleReference,
   recordVersion,
+  type SuppressedRecord,
   type Traffic,
   type WouldBeVerdict,
 } from './record.ts';

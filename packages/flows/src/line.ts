@@ -13,14 +13,18 @@ import type { AnyRecord } from './record.ts';
 
 const clock = (milliseconds: number): string => new Date(milliseconds).toISOString().slice(11, 23);
 
-const protocol = (r: AnyRecord): string => (r.kind === 'dns' ? 'dns' : r.kind === 'request' ? 'http' : r.protocol);
+const protocol = (r: AnyRecord): string =>
+  r.kind === 'request' ? 'http ' : r.kind === 'dns' ? 'dns ' : r.kind === 'suppressed' ? '' : `${r.protocol} `;
 
 /** The real address behind a name, where one was dialled. */
 const behind = (r: AnyRecord): string =>
-  r.kind === 'dns' || flowName(r) === undefined ? '' : ` (${endpointText(r.destination)})`;
+  r.kind === 'dns' || r.kind === 'suppressed' || flowName(r) === undefined ? '' : ` (${endpointText(r.destination)})`;
 
 const traffic = (r: AnyRecord): string =>
-  r.kind === 'dns' || r.end === undefined || (r.toDestination.bytes === 0n && r.toAgent.bytes === 0n)
+  r.kind === 'dns' ||
+  r.kind === 'suppressed' ||
+  r.end === undefined ||
+  (r.toDestination.bytes === 0n && r.toAgent.bytes === 0n)
     ? ''
     : ` ${r.toDestination.bytes}B out ${r.toAgent.bytes}B in`;
 
@@ -32,7 +36,7 @@ export const recordLine = (r: AnyRecord): string => {
   return [
     clock(r.start),
     verdictText(r).padEnd(6),
-    `${agentText(r)} → ${protocol(r)} ${destinationText(r)}${behind(r)}${request === '' ? '' : ` ${request}`}${remark === '' ? '' : `, ${remark}`}`,
+    `${agentText(r)} → ${protocol(r)}${destinationText(r)}${behind(r)}${request === '' ? '' : ` ${request}`}${remark === '' ? '' : `, ${remark}`}`,
     `${decisiveReason(r)}${decider === '' ? '' : ` [${decider}]`}${traffic(r)}`,
   ].join('  ');
 };

@@ -20,6 +20,7 @@ import {
   type RecordProtocol,
   type RuleReference,
   recordVersion,
+  type SuppressedRecord,
   type Traffic,
   type WouldBeVerdict,
 } from './record.ts';
@@ -92,7 +93,6 @@ const head = (f: FieldReader) => ({
   start: f.time('start'),
   end: f.optionalTime('end'),
   agent: agent(f.object('agent')),
-  source: endpoint(f.object('source')),
   verdict: verdict(f),
   reason: reason(f),
   enforced: f.boolean('enforced'),
@@ -118,6 +118,7 @@ const flow = (f: FieldReader, kind: FlowRecord['kind']): FlowRecord => {
   return compact<FlowRecord>({
     ...head(f),
     kind,
+    source: endpoint(f.object('source')),
     flow: f.optionalString('flow'),
     interface: f.string('interface'),
     destination: endpoint(f.object('destination')),
@@ -157,6 +158,7 @@ const dns = (f: FieldReader): DnsRecord =>
   compact<DnsRecord>({
     ...head(f),
     kind: 'dns',
+    source: endpoint(f.object('source')),
     transport: f.oneOf<'udp' | 'tcp'>('transport', ['udp', 'tcp']),
     server: endpoint(f.object('server')),
     name: f.string('name'),
@@ -165,6 +167,21 @@ const dns = (f: FieldReader): DnsRecord =>
     synthetic: f.addresses('synthetic'),
     addresses: f.addresses('addresses'),
   });
+
+const suppressed = (f: FieldReader): SuppressedRecord => {
+  const count = f.count('count');
+  if (count === 0) f.fail('count', 'a number from 1 upward');
+  if (!f.is('verdict', 'deny')) f.fail('verdict', 'deny');
+  if (!f.is('enforced', true)) f.fail('enforced', 'true');
+  return compact<SuppressedRecord>({
+    ...head(f),
+    kind: 'suppressed',
+    end: f.time('end'),
+    verdict: 'deny',
+    enforced: true,
+    count,
+  });
+};
 
 const json = (line: string): unknown => {
   try {
@@ -190,8 +207,8 @@ export const parseRecord = (line: string): Result<AnyRecord> => {
       `this build reads version ${recordVersion}`,
     );
   }
-  const kind = fields.oneOf('kind', ['flow', 'request', 'dns']);
-  const record = kind === 'dns' ? dns(fields) : flow(fields, kind);
+  const kind = fields.oneOf('kind', ['flow', 'request', 'dns', 'suppressed']);
+  const record = kind === 'dns' ? dns(fields) : kind === 'suppressed' ? suppressed(fields) : flow(fields, kind);
   const problem = fields.problem();
   if (problem === undefined) return ok(record);
   return err('record-field', problem, 'give a record as a gateway of this version writes it');

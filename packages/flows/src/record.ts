@@ -55,7 +55,6 @@ interface RecordBase {
   /** Absent: still live. */
   readonly end?: number;
   readonly agent: AgentIdentity;
-  readonly source: Endpoint;
   readonly verdict: Verdict;
   readonly reason: Reason;
   /** False where the verdict is one that monitoring lifted: traffic passed, `reason` says what would have stopped it. */
@@ -71,6 +70,7 @@ interface RecordBase {
 /** One connection or datagram exchange (`flow`), or one HTTP request on it (`request`). */
 export interface FlowRecord extends RecordBase {
   readonly kind: 'flow' | 'request';
+  readonly source: Endpoint;
   /** The flow a request came on; absent on a flow itself. */
   readonly flow?: string;
   readonly interface: string;
@@ -96,6 +96,7 @@ export interface FlowRecord extends RecordBase {
 /** One query to the DNS filter. */
 export interface DnsRecord extends RecordBase {
   readonly kind: 'dns';
+  readonly source: Endpoint;
   readonly transport: 'udp' | 'tcp';
   /** The server that the agent addressed, whatever answered. */
   readonly server: Endpoint;
@@ -111,4 +112,15 @@ export interface DnsRecord extends RecordBase {
   readonly addresses: readonly Address[];
 }
 
-export type AnyRecord = FlowRecord | DnsRecord;
+/** Denials of one agent for one reason that came too fast to be written one by one. */
+export interface SuppressedRecord extends RecordBase {
+  readonly kind: 'suppressed';
+  /** Of the last of them; `start` is of the first. */
+  readonly end: number;
+  readonly verdict: 'deny';
+  readonly enforced: true;
+  /** How many; at least 1. None of them has a record of its own. */
+  readonly count: number;
+}
+
+export type AnyRecord = FlowRecord | DnsRecord | SuppressedRecord;

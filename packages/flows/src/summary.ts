@@ -16,9 +16,10 @@ export interface DestinationSummary {
   readonly agent: string;
   readonly verdict: 'permit' | 'deny' | 'lifted';
   readonly kind: AnyRecord['kind'];
-  /** Sanitised text: `api.github.com:443`, `10.0.0.7:22`, `evil.example A`. */
+  /** Sanitised text: `api.github.com:443`, `10.0.0.7:22`, `evil.example A`; `(not recorded)` of what was suppressed. */
   readonly destination: string;
-  readonly protocol: RecordProtocol | 'dns';
+  /** Empty of what was suppressed: it may have been any. */
+  readonly protocol: RecordProtocol | 'dns' | '';
   /** `ruleset/rule` or `default`; empty where neither decided. */
   readonly rule: string;
   readonly reason: Reason;
@@ -40,7 +41,7 @@ export interface Summary {
   readonly denied: readonly DestinationSummary[];
   /** Names that were looked up and do not exist, whatever the type that was asked for. */
   readonly missing: readonly DestinationSummary[];
-  /** Flows, requests and queries, each counted once. */
+  /** Flows, requests and queries, each counted once; also those that are only counted. */
   readonly records: number;
 }
 
@@ -55,15 +56,20 @@ const summaryOf = (r: AnyRecord): DestinationSummary => ({
   agent: agentText(r),
   verdict: verdictText(r),
   kind: r.kind,
-  destination: r.kind === 'dns' && isMissing(r) ? sanitise(r.name) : destinationText(r),
-  protocol: r.kind === 'dns' ? 'dns' : r.protocol,
+  destination:
+    r.kind === 'suppressed'
+      ? '(not recorded)'
+      : r.kind === 'dns' && isMissing(r)
+        ? sanitise(r.name)
+        : destinationText(r),
+  protocol: r.kind === 'dns' ? 'dns' : r.kind === 'suppressed' ? '' : r.protocol,
   rule: deciderText(r),
   reason: decisiveReason(r),
   answer: isMissing(r) ? 'no-such-name' : isUnanswered(r) ? 'none' : 'some',
-  count: 1,
+  count: r.kind === 'suppressed' ? r.count : 1,
   first: r.start,
   last: r.end ?? r.start,
-  bytes: r.kind === 'dns' ? 0n : r.toDestination.bytes + r.toAgent.bytes,
+  bytes: r.kind === 'dns' || r.kind === 'suppressed' ? 0n : r.toDestination.bytes + r.toAgent.bytes,
   example: r,
 });
 
@@ -122,7 +128,7 @@ export const summarise = (records: Iterable<AnyRecord>): Summary => {
     reached: all.filter((s) => s.verdict !== 'deny' && s.answer !== 'no-such-name'),
     denied: all.filter((s) => s.verdict === 'deny'),
     missing: all.filter((s) => s.answer === 'no-such-name'),
-    records: distinct.length,
+    records: distinct.reduce((sum, r) => sum + (r.kind === 'suppressed' ? r.count : 1), 0),
   };
 };
 
@@ -130,7 +136,7 @@ export const summarise = (records: Iterable<AnyRecord>): Summary => {
 export const deniedNames = (records: Iterable<AnyRecord>): readonly string[] => {
   const names = new Set<string>();
   for (const r of records) {
-    if (r.verdict !== 'deny') continue;
+    if (r.verdict !== 'deny' || r.kind === 'suppressed') continue;
     const name = r.kind === 'dns' ? r.name : flowName(r);
     if (name !== undefined && name !== '') names.add(name);
   }

@@ -11,7 +11,7 @@ import {
   runColumn,
   sanitise,
 } from '../src/index.ts';
-import { dnsRecord, everyShape, flowRecord, name } from './records.ts';
+import { dnsRecord, everyShape, flowRecord, name, suppressedRecord } from './records.ts';
 
 const seed = Number(process.env.COFFERDAM_SEED ?? Date.now() % 2 ** 31);
 
@@ -60,6 +60,21 @@ describe('JSON lines', () => {
     });
   }
 
+  for (const [what, change] of [
+    ['of none', (l: string) => l.replace('"count":12345', '"count":0')],
+    ['without their number', (l: string) => l.replace('"count":12345,', '')],
+    ['that were permitted', (l: string) => l.replace('"verdict":"deny"', '"verdict":"permit"')],
+    ['that passed all the same', (l: string) => l.replace('"enforced":true', '"enforced":false')],
+    ['without an end', (l: string) => l.replace(/"end":"[^"]+",/, '')],
+  ] as const) {
+    test(`refused: suppressed denials ${what}`, () => {
+      const changed = change(encodeRecord(suppressedRecord()));
+      assert.notEqual(changed, encodeRecord(suppressedRecord()));
+      const result = parseRecord(changed);
+      assert.equal(!result.ok && result.error.code, 'record-field');
+    });
+  }
+
   test(`no truncation and no change of one character throws (seed ${seed})`, () => {
     const line = encodeRecord(everyShape[2]!);
     for (let i = 0; i < line.length; i++) assert.equal(parseRecord(line.slice(0, i)).ok, false);
@@ -92,6 +107,19 @@ describe('text for people', () => {
     );
   });
 
+  test('suppressed denials on one line', () => {
+    assert.equal(
+      recordLine(suppressedRecord()),
+      '12:00:00.250  deny    coder → 12345 more, too fast to be written one by one  no-rule',
+    );
+    const unknown = suppressedRecord({ agent: { labels: {} }, reason: 'unknown-agent' });
+    assert.match(recordLine(unknown), / {2}deny {4}unknown → 12345 more, .* {2}unknown-agent$/);
+    assert.match(
+      recordTable([suppressedRecord()]),
+      /\n2027-01-31 12:00:00 {2}deny {5}coder {2}suppressed {2}12345 more {3}too fast to be written one by one {2}no-rule$/,
+    );
+  });
+
   test('what monitoring let pass is shown as lifted', () => {
     assert.match(recordLine(flowRecord({ enforced: false, reason: 'monitored' })), /lifted/);
   });
@@ -114,7 +142,8 @@ describe('text for people', () => {
   }
 
   test('nothing is remarked of what is as usual', () => {
-    assert.equal(recordTable(everyShape).includes('REMARK'), false);
+    const usual = everyShape.filter(({ kind }) => kind !== 'suppressed');
+    assert.equal(recordTable(usual).includes('REMARK'), false);
   });
 
   test('no rule is named for answers to queries, and the default for refusals', () => {

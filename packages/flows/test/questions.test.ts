@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { absent, known } from '@cofferdam/verdict';
 import { parse } from 'yaml';
 import { type AnyRecord, deniedNames, type Hint, hint, matchesFilter, summarise } from '../src/index.ts';
-import { address, denied, dnsRecord, flowRecord, name } from './records.ts';
+import { address, denied, dnsRecord, flowRecord, name, suppressedRecord } from './records.ts';
 
 const context = { group: 'coding-agents' };
 
@@ -179,6 +179,15 @@ describe('filters', () => {
     ['reason', { reason: 'no-rule' }, denied(), true],
     ['since its end', { since: flow.start + 1000 }, flow, true],
     ['before', { since: flow.start + 1001 }, flow, false],
+    [
+      'how many were suppressed, by agent',
+      { agent: 'coder', verdict: 'deny', reason: 'no-rule' },
+      suppressedRecord(),
+      true,
+    ],
+    ['suppressed ones have no name', { name: 'evil.example' }, suppressedRecord(), false],
+    ['and no rule', { rule: 'default' }, suppressedRecord(), false],
+    ['and are no permits', { verdict: 'permit' }, suppressedRecord(), false],
     ['all of them', { agent: 'coder', verdict: 'permit', name: 'evil.example' }, flow, false],
   ] as const) {
     test(what, () => assert.equal(matchesFilter(filter, record), expected));
@@ -268,6 +277,32 @@ describe('summaries', () => {
       'flow',
       'request',
     ]);
+  });
+
+  test('suppressed denials count as many as they were, apart from those that are recorded', () => {
+    const all = [
+      denied({
+        id: 'a',
+        addressNames: [],
+        claimedName: absent,
+        destination: { address: address('10.0.0.7'), port: 22 },
+      }),
+      suppressedRecord({ id: 'b', count: 300 }),
+      suppressedRecord({ id: 'c', count: 40 }),
+      suppressedRecord({ id: 'd', count: 5, reason: 'dns-rate' }),
+    ];
+    const summary = summarise(all);
+    assert.deepEqual(
+      summary.denied.map((s) => [s.destination, s.protocol, s.rule, s.reason, s.count]),
+      [
+        ['(not recorded)', '', '', 'no-rule', 340],
+        ['(not recorded)', '', '', 'dns-rate', 5],
+        ['10.0.0.7:22', 'tcp', 'default', 'no-rule', 1],
+      ],
+    );
+    assert.equal(summary.records, 346);
+    assert.deepEqual(deniedNames(all), []);
+    assert.equal(hint(suppressedRecord(), context)?.kind, 'advice', 'nobody knows what they were');
   });
 
   test('each denied name once', () => assert.deepEqual(deniedNames(records), ['evil.example']));

@@ -1,6 +1,6 @@
 import { type Address, type DomainName, parseAddress } from '@cofferdam/net';
 import { absent, known, unknown } from '@cofferdam/verdict';
-import { type AnyRecord, type DnsRecord, type FlowRecord, recordVersion } from '../src/index.ts';
+import { type AnyRecord, type DnsRecord, type FlowRecord, recordVersion, type SuppressedRecord } from '../src/index.ts';
 
 /** Builders: a row of a table names only what it is about. */
 export const address = (text: string): Address => parseAddress(text)!;
@@ -16,13 +16,14 @@ const base = {
   gateway: 'gw',
   start: noon,
   agent: { name: 'coder', labels: { team: 'platform', env: 'prod' } },
-  source: { address: address('10.11.1.7'), port: 40000 },
   revision: 7,
 } as const;
+const source = { address: address('10.11.1.7'), port: 40000 };
 
 export const flowRecord = (over: Partial<FlowRecord> = {}): FlowRecord => ({
   ...base,
   kind: 'flow',
+  source,
   interface: 'eth1',
   destination: { address: address('93.184.216.34'), port: 443 },
   protocol: 'tcp',
@@ -45,6 +46,7 @@ export const flowRecord = (over: Partial<FlowRecord> = {}): FlowRecord => ({
 export const dnsRecord = (over: Partial<DnsRecord> = {}): DnsRecord => ({
   ...base,
   kind: 'dns',
+  source,
   transport: 'udp',
   server: { address: address('10.11.1.1'), port: 53 },
   name: 'api.github.com',
@@ -62,6 +64,17 @@ export const denied = (over: Partial<FlowRecord> = {}): FlowRecord => {
   const { rule: _none, ...rest } = flowRecord({ verdict: 'deny', reason: 'no-rule', stage: 'packet', ...over });
   return rest;
 };
+
+export const suppressedRecord = (over: Partial<SuppressedRecord> = {}): SuppressedRecord => ({
+  ...base,
+  kind: 'suppressed',
+  end: noon + 9000,
+  verdict: 'deny',
+  reason: 'no-rule',
+  enforced: true,
+  count: 12_345,
+  ...over,
+});
 
 export const everyShape: readonly AnyRecord[] = [
   flowRecord(),
@@ -98,4 +111,6 @@ export const everyShape: readonly AnyRecord[] = [
     synthetic: [],
     addresses: [],
   }),
+  suppressedRecord(),
+  suppressedRecord({ agent: { labels: {} }, reason: 'unknown-agent', count: 1 }),
 ];

@@ -1,4 +1,4 @@
-import { type DnsRecord, type Endpoint, recordVersion, sanitise } from '@cofferdam/flows';
+import { type AgentIdentity, type DnsRecord, type Endpoint, recordVersion, sanitise } from '@cofferdam/flows';
 import type { Address } from '@cofferdam/net';
 import type { Reason, Verdict } from '@cofferdam/verdict';
 import {
@@ -42,6 +42,8 @@ export interface DnsFilterOptions {
   readonly now: () => number;
   readonly nextId: () => string;
   readonly emit: (record: DnsRecord) => void;
+  /** Counts a query that was neither answered nor recorded. */
+  readonly suppress: (agent: AgentIdentity, reason: Reason, at: number) => void;
 }
 
 /** Where a query came from. */
@@ -73,8 +75,8 @@ const localTtl = 60;
 const serverLimit = 65_535;
 
 export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
-  // Each query has its record, but a flood must not become a flood of records.
-  const refusedRecords = createRateLimiter({ rate: 1, burst: 5, keys: 1024 });
+  // Beyond the rate a client is told so now and then; to answer each query would be work that the agent sets.
+  const refusals = createRateLimiter({ rate: 1, burst: 5, keys: 1024 });
 
   const permitted = (message: DnsMessage, reason: Reason, told?: Partial<Outcome>): Outcome => ({
     message,
@@ -238,7 +240,11 @@ export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
       const start = options.now();
       const key = `${client.interface} ${client.source.address.family} ${client.source.address.value}`;
       const withinRate = options.limiter.take(key, start);
-      if (!withinRate && !refusedRecords.take(key, start)) return undefined;
+      if (!withinRate && !refusals.take(key, start)) {
+        const agent = options.gate()?.agentAt(client.source.address, client.interface);
+        options.suppress(agent?.identity ?? { labels: {} }, 'dns-rate', start);
+        return undefined;
+      }
       const query = parseDnsQuery(bytes);
       if (!query.ok) return unreadable(bytes, query.error.code, client, start);
       return answered(query.value, client, start, withinRate);

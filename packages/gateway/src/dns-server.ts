@@ -6,6 +6,8 @@ import { socketAddress } from './socket-address.ts';
 
 export interface DnsServerOptions {
   readonly filter: DnsFilter;
+  /** The server that a client addressed, before it was led here. Undefined: nobody knows, and the socket's own address is told. */
+  readonly addressed: (client: Omit<DnsClient, 'server'>) => Endpoint | undefined;
   /** UDP queries being answered at once, over all agents; more are dropped, and clients ask again. */
   readonly udpPending: number;
   /** TCP connections at once, over all agents and of one source address. */
@@ -26,9 +28,9 @@ export const dnsServerDefaults = {
 } as const;
 
 export interface DnsServer {
-  /** Answers what comes in on a bound socket. `server`: the address it stands for. */
-  readonly serveUdp: (socket: UdpSocket, onInterface: string, server: Endpoint) => void;
-  /** Answers on the connections of a listening server; each connection's local address is the server that was addressed. */
+  /** Answers what comes in on a bound socket. `own`: its address. */
+  readonly serveUdp: (socket: UdpSocket, onInterface: string, own: Endpoint) => void;
+  /** Answers on the connections of a listening server. */
   readonly serveTcp: (server: Server, onInterface: string) => void;
   /** Ends the open TCP connections. The sockets given stay the caller's to close. */
   readonly close: () => void;
@@ -47,17 +49,18 @@ export const createDnsServer = (options: DnsServerOptions): DnsServer => {
   const connections = new Map<Socket, string>();
   const ofSource = (source: string): number => [...connections.values()].filter((one) => one === source).length;
 
-  const serveUdp = (socket: UdpSocket, onInterface: string, server: Endpoint): void => {
+  const clientOf = (client: Omit<DnsClient, 'server'>, own: Endpoint): DnsClient => ({
+    ...client,
+    server: options.addressed(client) ?? own,
+  });
+
+  const serveUdp = (socket: UdpSocket, onInterface: string, own: Endpoint): void => {
     socket.on('message', (datagram, from) => {
       const address = socketAddress(from.address);
       if (address === undefined || udpPending >= options.udpPending) return;
       udpPending += 1;
-      const client: DnsClient = {
-        interface: onInterface,
-        source: { address, port: from.port },
-        server,
-        transport: 'udp',
-      };
+      const source = { address, port: from.port };
+      const client = clientOf({ interface: onInterface, source, transport: 'udp' }, own);
       options.filter
         .handle(datagram, client)
         .then((answer) => {
@@ -118,12 +121,12 @@ export const createDnsServer = (options: DnsServerOptions): DnsServer => {
       }
       connections.set(socket, source);
       socket.on('close', () => connections.delete(socket));
-      serveConnection(socket, {
+      const client = {
         interface: onInterface,
         source: { address, port: socket.remotePort ?? 0 },
-        server: { address: local, port: socket.localPort ?? 53 },
         transport: 'tcp',
-      });
+      } as const;
+      serveConnection(socket, clientOf(client, { address: local, port: socket.localPort ?? 53 }));
     });
   };
 

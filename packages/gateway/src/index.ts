@@ -14,6 +14,7 @@ export { type DnsDecision, type DnsDecisionOptions, decideQuestion } from './dns
 export { createDnsFilter, type DnsClient, type DnsFilter, type DnsFilterOptions } from './dns-filter.ts';
 export { createDnsServer, type DnsServer, type DnsServerOptions, dnsServerDefaults } from './dns-server.ts';
 export type { CurrentGate, Gate, GateAgent, GateRule, NameGrant } from './gate.ts';
+export { localAddresses } from './local-addresses.ts';
 export {
   type Binding,
   createNameBook,

@@ -10,7 +10,8 @@ import type { CurrentGate, Gate } from './gate.ts';
  */
 export interface KernelFlowLogOptions {
   readonly gateway: string;
-  readonly interface: string;
+  /** Name of an agent interface by its index. */
+  readonly interfaceOf: (ifindex: number) => string;
   readonly gate: CurrentGate;
   readonly nameOf: (id: number) => DomainName | undefined;
   readonly isPooled: (address: Address) => boolean;
@@ -19,8 +20,6 @@ export interface KernelFlowLogOptions {
   readonly now: () => number;
   readonly nextId: () => string;
   readonly emit: (record: FlowRecord) => void;
-  /** Keeps a name's synthetic address from being given to another while the flow lives; returns the release. */
-  readonly hold: (id: number) => () => void;
   /** Forgets a flow in the kernel. */
   readonly forget: (key: FlowKey) => void;
   /** Denies a live flow in the kernel. */
@@ -54,7 +53,6 @@ const rememberedDenials = 4096;
 
 interface Live {
   readonly id: string;
-  readonly release: () => void;
   claimed: Fact<DomainName>;
   started: boolean;
   gate: Gate | undefined;
@@ -86,7 +84,8 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     const log = rule?.log ?? 'both';
     if (log === 'none' || (log === 'end' && more.end === undefined)) return;
     if (log === 'start' && more.end !== undefined && verdict === 'permit') return;
-    const agent = gate?.agentAt(key.source, options.interface);
+    const on = options.interfaceOf(key.ifindex);
+    const agent = gate?.agentAt(key.source, on);
     const name = flow.name === 0 ? undefined : options.nameOf(flow.name);
     const pooled = options.isPooled(key.destination);
     const hasPorts = key.protocol === 'tcp' || key.protocol === 'udp';
@@ -101,7 +100,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       ...(more.end === undefined ? {} : { end: more.end }),
       agent: agent?.identity ?? { labels: {} },
       source: { address: key.source, ...(hasPorts ? { port: key.sourcePort } : {}) },
-      interface: options.interface,
+      interface: on,
       destination: { address: flow.real, ...port },
       ...(pooled ? { synthetic: key.destination } : {}),
       protocol: typeof key.protocol === 'number' ? `ip-${key.protocol}` : key.protocol,
@@ -131,12 +130,11 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     return name === undefined ? absent : known(name);
   };
 
-  const track = (text: string, flow: KernelFlow): Live => {
+  const track = (text: string): Live => {
     const before = live.get(text);
     if (before !== undefined) return before;
     const made: Live = {
       id: options.nextId(),
-      release: flow.name === 0 ? () => undefined : options.hold(flow.name),
       claimed: unknown,
       started: false,
       gate: options.gate(),
@@ -153,7 +151,6 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
 
   const end = (text: string, key: FlowKey, flow: KernelFlow, reason: Reason, at: number): void => {
     const one = live.get(text);
-    one?.release();
     live.delete(text);
     write(one?.id ?? options.nextId(), key, flow, {
       claimed: one?.claimed ?? claimedOf(flow, ''),
@@ -166,8 +163,6 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
   /** A packet that made no flow. The same again within seconds is the same denial. */
   const denied = (event: KernelEvent): void => {
     // Nothing is live where a first packet is denied: what was there before was begun anew.
-    const before = live.get(textOf(event.key));
-    before?.release();
     live.delete(textOf(event.key));
     const text = `${textOf(event.key)} ${event.flow.reason}`;
     const now = options.now();
@@ -187,7 +182,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
   const verdict = (event: KernelEvent): void => {
     const { key, flow } = event;
     const text = textOf(key);
-    const one = track(text, flow);
+    const one = track(text);
     if (flow.tls.state !== 'unknown' || flow.claimed.state !== 'unknown') one.claimed = claimedOf(flow, event.name);
     if (flow.state === flowState.denied) {
       end(text, key, flow, reasonFromNumber(flow.reason), options.now());
@@ -216,14 +211,18 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     receive(event) {
       if (event.kind === eventKind.denied) denied(event);
       else if (event.kind === eventKind.verdict) verdict(event);
+      else if (event.kind === eventKind.end)
+        end(textOf(event.key), event.key, event.flow, endReason(event.flow), options.wallTime(event.flow.last));
       else if (event.kind === eventKind.nameMiss) {
         const name = wireName(event.name);
         if (name !== undefined) options.classify(name);
       }
     },
     sweep(flows, bootNow) {
+      const seen = new Set<string>();
       for (const { key, flow } of flows) {
         const text = textOf(key);
+        seen.add(text);
         if (flow.state === flowState.pending && flow.firstByte !== 0n && bootNow - flow.firstByte > undecided) {
           options.deny(key, reasonEntry('undecided-timeout').number);
           end(text, key, flow, 'undecided-timeout', options.now());
@@ -238,6 +237,8 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
         if (flow.state === flowState.denied || flow.state === flowState.proxied) live.delete(text);
         else end(text, key, flow, endReason(flow), options.wallTime(flow.last));
       }
+      // Events can be lost.
+      for (const text of live.keys()) if (!seen.has(text)) live.delete(text);
     },
     finish(flows) {
       for (const { key, flow } of flows) {

@@ -55,8 +55,6 @@ export interface NameBook {
   /** The binding an address of the pool stands for. Undefined: it stands for nothing. */
   readonly at: (address: Address) => Binding | undefined;
   readonly contains: (address: Address) => boolean;
-  /** A flow began on the slot; the returned function ends it. */
-  readonly hold: (id: number) => () => void;
   /** All of them, with the classes of the plan in force: what the datapath is given after a start and for a new plan. */
   readonly bindings: () => readonly Binding[];
   readonly state: () => NameBookState;
@@ -139,7 +137,6 @@ export const createNameBook = (options: NameBookOptions, state?: NameBookState):
         return slot && bindingOf(slot);
       },
       contains: pool.contains,
-      hold: pool.hold,
       bindings: () => pool.slots().map(bindingOf),
       state: () => ({
         pool: pool.state(),

@@ -18,7 +18,7 @@ import { splice } from './splice.ts';
 export interface ProxyOptions {
   readonly gateway: string;
   readonly gate: CurrentGate;
-  readonly names: Pick<NameBook, 'at' | 'contains' | 'hold'>;
+  readonly names: Pick<NameBook, 'at' | 'contains'>;
   readonly dial: Dial;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -49,6 +49,8 @@ export interface FlowProxy {
   readonly handle: (socket: Socket, onInterface: string) => Promise<void>;
   /** Judges live flows by the plan now in force, and cuts those it no longer permits. */
   readonly rejudge: () => void;
+  /** Held now, of all agents. */
+  readonly connections: () => number;
   /** Cuts every flow. */
   readonly close: () => void;
 }
@@ -59,7 +61,6 @@ interface Arrival {
   readonly facts: Facts;
   /** Real addresses the name stands for; the destination itself where it is no synthetic address. */
   readonly candidates: readonly Address[];
-  readonly slot: number | undefined;
 }
 
 /** Of the family that the agent dialled first; the others are a way all the same, since the proxy makes a connection of its own. */
@@ -105,7 +106,6 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
         mcp: unknown,
       },
       candidates: binding === undefined ? (pooled ? [] : [destination]) : inDialOrder(binding.addresses, destination),
-      slot: binding?.id,
     };
   };
 
@@ -216,10 +216,15 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     }
     const port = arrival.facts.destinationPort ?? 0;
     const dialled = await dialFirst(options.dial, addresses, port, options.connectTimeout, () => socket.destroyed);
-    if (dialled === undefined) {
-      const reason = socket.destroyed ? 'undecided-closed' : 'upstream-unreachable';
-      const first = judge(gate, { ...arrival.facts, destination: addresses[0]! });
-      refuse(arrival, gate, denial(undefined, first.rule, 'packet', reason), addresses[0]);
+    if (dialled.kind !== 'connected') {
+      // What the plan could not know of is what it says of the gateway's own addresses: denied by the default.
+      const unanswered = dialled.kind === 'given-up' ? 'undecided-closed' : 'upstream-unreachable';
+      const to = dialled.kind === 'given-up' ? addresses[0]! : dialled.address;
+      const judgement =
+        dialled.kind === 'own'
+          ? denial(undefined, 'default', 'packet', 'gateway-port')
+          : denial(undefined, judge(gate, { ...arrival.facts, destination: to }).rule, 'packet', unanswered);
+      refuse(arrival, gate, judgement, to);
       client.reset();
       return;
     }
@@ -269,11 +274,9 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     held.set(agent.name, count + 1);
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    const release = arrival.slot === undefined ? undefined : options.names.hold(arrival.slot);
     try {
       await connect(socket, client, arrival, gate, agent);
     } finally {
-      release?.();
       const left = (held.get(agent.name) ?? 1) - 1;
       if (left === 0) held.delete(agent.name);
       else held.set(agent.name, left);
@@ -285,6 +288,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     rejudge: () => {
       for (const flow of [...live]) flow.rejudge();
     },
+    connections: () => [...held.values()].reduce((sum, count) => sum + count, 0),
     close: () => {
       for (const socket of sockets) socket.destroy();
     },

@@ -11,6 +11,8 @@ export interface RelayOptions {
   readonly listener: Server;
   /** A new connection to the other side, connecting or connected; `allowHalfOpen` too. */
   readonly dial: () => Socket;
+  /** Why a connection could not be joined; told of each of them, so bounded by who listens. */
+  readonly warn: (text: string) => void;
   /** Connections at once; one more is reset. */
   readonly connections: number;
   /** Milliseconds without a byte either way after which a connection is cut. */
@@ -22,23 +24,29 @@ export interface Relay {
   readonly close: () => void;
 }
 
-/** No free port or descriptor is an error of this connection, not of the process. */
-const dialled = (dial: () => Socket): Socket | undefined => {
-  try {
-    return dial();
-  } catch {
-    return undefined;
-  }
-};
+const textOf = (e: unknown): string => (e instanceof Error ? e.message : String(e));
 
-export const createRelay = ({ listener, dial, connections, idle }: RelayOptions): Relay => {
+export const createRelay = ({ listener, dial, warn, connections, idle }: RelayOptions): Relay => {
   const open = new Set<Socket>();
+  /** No free port or descriptor is an error of this connection, not of the process. */
+  const dialled = (): Socket | undefined => {
+    try {
+      const other = dial();
+      const early = (e: Error): void => warn(textOf(e));
+      if (other.connecting) other.once('error', early).once('connect', () => other.off('error', early));
+      return other;
+    } catch (e) {
+      warn(textOf(e));
+      return undefined;
+    }
+  };
   listener.on('connection', (socket) => {
     if (open.size >= connections * 2) {
+      warn(`${connections} connections are open, and one more was reset`);
       socket.resetAndDestroy();
       return;
     }
-    const other = dialled(dial);
+    const other = dialled();
     if (other === undefined) {
       socket.resetAndDestroy();
       return;

@@ -23,7 +23,7 @@ export interface PoolOptions {
   readonly grace: number;
   /** Names that one agent may hold at once. */
   readonly quota: number;
-  /** Whether a live flow is on this slot; asked before it is given to another name. */
+  /** Whether a live flow is on this slot, or claims its name; asked before it is given to another name. */
   readonly inUse: (id: number) => boolean;
 }
 
@@ -55,8 +55,6 @@ export interface SyntheticPool {
   readonly ofName: (name: DomainName) => Slot | undefined;
   /** Whether an address lies in a pool, bound or not. */
   readonly contains: (address: Address) => boolean;
-  /** A flow began on the slot; the returned function ends it, once. */
-  readonly hold: (id: number) => () => void;
   readonly slots: () => readonly Slot[];
   readonly state: () => PoolState;
 }
@@ -83,7 +81,6 @@ const mostSlots = 65_536n - reserved;
 interface Entry {
   readonly slot: Slot;
   readonly leases: Map<string, number>;
-  flows: number;
 }
 
 const sizeOf = (prefix: Prefix): bigint => 1n << BigInt((prefix.address.family === 4 ? 32 : 128) - prefix.length);
@@ -135,8 +132,6 @@ export const createSyntheticPool = (options: PoolOptions, restored?: PoolState):
     for (const [agent, until] of entry.leases) if (until <= at) forgetLease(entry, agent);
   };
 
-  const heldByFlow = (entry: Entry): boolean => entry.flows > 0 || options.inUse(entry.slot.id);
-
   /** A number never used before while there is one: the longer a slot rests, the fewer stale copies of it are about. */
   const take = (at: number): number | undefined => {
     if (fresh < capacity) {
@@ -148,7 +143,7 @@ export const createSyntheticPool = (options: PoolOptions, restored?: PoolState):
       // Entries stand in the order of their last lease, and leases are nearly equally long: behind one that still runs
       // none that ran out is worth the search, which an agent could otherwise make expensive at will.
       if (entry.leases.size > 0) return undefined;
-      if (heldByFlow(entry)) continue;
+      if (options.inUse(entry.slot.id)) continue;
       entries.delete(entry.slot.name);
       byId.delete(entry.slot.id);
       return entry.slot.id;
@@ -185,7 +180,7 @@ export const createSyntheticPool = (options: PoolOptions, restored?: PoolState):
           'remove the saved state while no agent runs',
         );
       }
-      const entry: Entry = { slot: slotOf(saved.id, saved.name as DomainName), leases: new Map(), flows: 0 };
+      const entry: Entry = { slot: slotOf(saved.id, saved.name as DomainName), leases: new Map() };
       for (const [agent, until] of saved.leases) remember(entry, agent, until);
       put(entry);
     }
@@ -205,7 +200,7 @@ export const createSyntheticPool = (options: PoolOptions, restored?: PoolState):
       if (id === undefined) {
         return err('pool-full', 'every address of the synthetic pool is in use', 'give the gateway a larger pool');
       }
-      const entry = known ?? { slot: slotOf(id, name), leases: new Map<string, number>(), flows: 0 };
+      const entry = known ?? { slot: slotOf(id, name), leases: new Map<string, number>() };
       entries.delete(name);
       put(entry);
       remember(entry, agent, at + ttl * 1000 + options.grace);
@@ -217,16 +212,6 @@ export const createSyntheticPool = (options: PoolOptions, restored?: PoolState):
     },
     ofName: (name) => entries.get(name)?.slot,
     contains,
-    hold: (id) => {
-      const entry = byId.get(id);
-      if (entry === undefined) return () => undefined;
-      entry.flows += 1;
-      let held = true;
-      return () => {
-        if (held) entry.flows -= 1;
-        held = false;
-      };
-    },
     slots: () => [...byId.values()].map((entry) => entry.slot),
     state: () => ({
       version: 1,

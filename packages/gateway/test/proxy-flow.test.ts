@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import type { Address } from '@cofferdam/net';
 import type { Decision, Facts } from '@cofferdam/verdict';
 import type { Gate } from '../src/index.ts';
 import { address, deny, fakeGate, permit, rule } from './fakes.ts';
@@ -320,6 +321,22 @@ describe('before anything is dialled', () => {
     await converse(one.port, ['x']);
     assert.equal(await ended(one), 'deny upstream-unreachable');
     await one.close();
+  });
+  test('an address of this machine that the plan does not know as one', async () => {
+    const serve = recordingServer((socket) => socket.end('hi'));
+    const port = await listen(serve.server);
+    const one = await lab(port, gateOf(byName), { dial: () => undefined });
+    assert.equal((await converse(one.port, ['x'])).end, 'reset');
+    assert.equal(await ended(one), 'deny gateway-port');
+    assert.equal(one.records[0]?.rule, undefined, 'no rule of the policy said so');
+    assert.equal(one.records[0]?.destination.address.value, address('127.0.0.1').value);
+    const dial = (to: Address) =>
+      to.value === address('127.0.0.1').value ? undefined : connect({ host: '127.0.0.1', port });
+    const binding = { ...loopbackBinding, addresses: ['127.0.0.1', '127.0.0.2'].map(address) };
+    const other = await lab(port, gateOf(byName), { dial, binding });
+    assert.equal((await converse(other.port, [])).received, 'hi', 'another address of the name is dialled');
+    for (const each of [one, other]) await each.close();
+    serve.server.close();
   });
   test('the agent holds as many connections as it may', async () => {
     const serve = recordingServer(() => undefined);

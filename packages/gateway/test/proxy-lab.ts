@@ -47,7 +47,6 @@ export const lab = async (
   const records: FlowRecord[] = [];
   const dialled: number[] = [];
   let id = 0;
-  let holding = 0;
   const binding = over.binding ?? loopbackBinding;
   const state = { gate };
   const { binding: _unused, ...options } = over;
@@ -58,12 +57,6 @@ export const lab = async (
     names: {
       at: () => (typeof binding === 'object' ? binding : undefined),
       contains: () => binding !== 'none',
-      hold: () => {
-        holding += 1;
-        return () => {
-          holding -= 1;
-        };
-      },
     },
     dial: (to) => {
       const port = typeof upstreamPort === 'number' ? upstreamPort : upstreamPort();
@@ -89,7 +82,7 @@ export const lab = async (
     set gate(next) {
       state.gate = next;
     },
-    holding: () => holding,
+    holding: () => proxy.connections(),
     close: async () => {
       proxy.close();
       await new Promise<void>((resolve) => listener.close(() => resolve()));

@@ -68,12 +68,11 @@ describe('synthetic pool', () => {
     for (let i = 0; i < 256; i++) leased(p, `n${i}.example`, 'a', 10, i);
     assert.equal(code(p.lease(name('x.example'), 'a', 10, 10_999)), 'pool-full');
     live.add(0);
-    const release = p.hold(1);
+    live.add(1);
     const third = leased(p, 'x.example', 'a', 10, 11_002);
     assert.equal(third.id, 2);
     assert.equal(p.ofName(name('n2.example')), undefined);
-    release();
-    release();
+    live.delete(1);
     assert.equal(leased(p, 'y.example', 'a', 10, 20_000).id, 1);
   });
 

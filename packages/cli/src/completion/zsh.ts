@@ -10,13 +10,23 @@ const action = (completes: Completes): string =>
 
 const commandCase = ({ name, options, operands, startsProgram }: Completion): string => {
   const specs = options.flatMap(({ name: option, short, summary, takes }) => {
-    const value = takes === undefined ? '' : `:value:${action(takes)}`;
-    const names = [`--${option}`, ...(short === undefined ? [] : [`-${short}`])];
-    return names.map((each) => `'*${each}[${text(summary)}]${value}'`);
+    const about = `[${text(summary)}]${takes === undefined ? '' : `:value:${action(takes)}`}`;
+    // `=` and `+`: the value may stand behind the name, or be the next word.
+    const long = `'*--${option}${takes === undefined ? '' : '='}${about}'`;
+    return short === undefined ? [long] : [long, `'*-${short}${takes === undefined ? '' : '+'}${about}'`];
   });
-  const rest = startsProgram ? "'*::command:_normal'" : `'*:operand:${action(operands)}'`;
-  return `    ${name})\n      _arguments ${[...specs, rest].join(' \\\n        ')} ;;`;
+  const all = [...specs, `'*:operand:${action(operands)}'`].join(' \\\n        ');
+  return [`    ${name})`, ...(startsProgram ? [programCase] : []), `      _arguments ${all} ;;`].join('\n');
 };
+
+/** Behind `--`, what the other program would be offered by itself. */
+const programCase = `      local -i dashes=\${words[(i)--]}
+      if (( dashes < CURRENT )); then
+        shift dashes words
+        (( CURRENT -= dashes ))
+        _normal
+        return
+      fi`;
 
 export const zshScript = (commands: readonly Completion[]): string => `#compdef cofferdam
 # zsh completion for cofferdam
@@ -25,7 +35,9 @@ _cofferdam() {
     local -a commands=(
 ${commands.map(({ name, summary }) => `      '${name}:${text(summary)}'`).join('\n')}
     )
+    local -a options=('--help:show the commands' '--version:show the version')
     _describe command commands
+    [[ $PREFIX == -* ]] && _describe -o option options
     return
   fi
   local command=$words[2]

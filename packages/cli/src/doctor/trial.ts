@@ -75,7 +75,7 @@ export const tryEverything = async (): Promise<Trial> => {
           try {
             nft.run(
               gatewayRuleset({
-                agentInterface: topology.agentInterface,
+                agentInterfaces: [topology.agentInterface],
                 uplinkInterface: topology.uplinkInterface,
                 proxyPort: topology.proxyPort,
                 own4: topology.own4,

@@ -15,8 +15,8 @@ export const flowsCommand = defineCommand({
     verdict: {
       kind: 'value',
       value: 'VERDICT',
-      choices: ['permit', 'deny', 'would-deny', 'lifted'],
-      summary: 'only these; would-deny, also called lifted, is what passed only because it is monitored',
+      choices: ['permit', 'deny', 'would-deny'],
+      summary: 'only these; would-deny is what passed only because it is monitored, and is among permit too',
     },
     rule: { kind: 'value', value: 'RULE', summary: 'only this rule: its name, its id, RULESET/NAME, or `default`' },
     name: { kind: 'value', value: 'NAME', summary: 'only this name or address; `*.example.com` is every name below' },

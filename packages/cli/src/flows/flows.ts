@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AnyRecord, matchesFilter, parseRecord, type RecordFilter } from '@cofferdam/flows';
 import { canonicalName, err, formatAddress, ok, parseAddress, quote, type Result } from '@cofferdam/net';
@@ -23,7 +23,8 @@ const canonicalWanted = (text: string): Result<string> => {
   if (address !== undefined) return ok(formatAddress(address));
   const star = text.startsWith('*.') ? '*.' : '';
   const name = canonicalName(text.slice(star.length), { trailingDot: true });
-  return name.ok ? ok(`${star}${name.value}`) : name;
+  if (name.ok) return ok(`${star}${name.value}`);
+  return err(name.error.code, name.error.message, 'write a name, an address, or `*.example.com` for every name below');
 };
 
 const filterOf = (values: Values, now: number): Result<RecordFilter> => {
@@ -39,7 +40,7 @@ const filterOf = (values: Values, now: number): Result<RecordFilter> => {
   return ok({
     ...(agent !== undefined && { agent }),
     ...(verdict !== undefined && {
-      verdict: verdict === 'would-deny' ? 'lifted' : (verdict as 'permit' | 'deny' | 'lifted'),
+      verdict: verdict === 'would-deny' ? 'lifted' : (verdict as 'permit' | 'deny'),
     }),
     ...(rule !== undefined && { rule }),
     ...(wanted !== undefined && { name: wanted.value }),
@@ -56,6 +57,10 @@ class Damage {
   note(path: string, problem: string): void {
     this.#count++;
     this.#first ??= `${path}: ${problem}`;
+  }
+
+  get any(): boolean {
+    return this.#count > 0;
   }
 
   report(output: Output): void {
@@ -89,11 +94,16 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
   // What several runs have written so far is shown in one order, and what they write from then on as it comes.
   let backlog: AnyRecord[] | undefined = follow && tails.size > 1 ? [] : undefined;
   let shown = 0;
+  let understood = 0;
   const take = (path: string) => (line: string) => {
     if (line.trim() === '' || out.closed.aborted) return;
     const record = parseRecord(line);
-    if (!record.ok) damage.note(path, record.error.message);
-    else if (matchesFilter(filter.value, record.value)) {
+    if (!record.ok) {
+      damage.note(path, record.error.message);
+      return;
+    }
+    understood++;
+    if (matchesFilter(filter.value, record.value)) {
       shown++;
       if (backlog === undefined) printer.add(record.value);
       else backlog.push(record.value);
@@ -115,6 +125,10 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
     tail.close();
   }
   printer.finish();
+  if (understood === 0 && damage.any && !follow) {
+    damage.report(context.err);
+    return fail('there is no flow record in it', 'name a log that `cofferdam run --log FILE` wrote', 1);
+  }
   if (shown === 0 && !follow && format !== 'json') context.err.line('cofferdam: no record matches');
   damage.report(context.err);
   return 0;
@@ -129,6 +143,8 @@ const takeRest = (tail: LogTail, take: (line: string) => void, damage: Damage): 
 
 const openLog = (tails: Map<string, LogTail>, path: string): NodeJS.ErrnoException | undefined => {
   try {
+    // A directory opens like a file, and only reading it fails.
+    if (path !== '-' && statSync(path).isDirectory()) return Object.assign(new Error(path), { code: 'EISDIR' });
     tails.set(path, openLogTail(path === '-' ? 0 : path));
     return undefined;
   } catch (error) {
@@ -143,11 +159,13 @@ const because = ({ code, message }: NodeJS.ErrnoException): string =>
       ? 'permission denied'
       : code === 'EISDIR'
         ? 'it is a directory'
-        : message;
+        : code === 'ELOOP'
+          ? 'a link that leads back to itself'
+          : message;
 
 /** Opens the file, or the logs of all runs. An exit code where there is nothing to read. */
 const openAll = (
-  { fail, values }: Context<typeof flowsCommand.options>,
+  { fail, values, err: output }: Context<typeof flowsCommand.options>,
   tails: Map<string, LogTail>,
   file: string | undefined,
   follow: boolean,
@@ -169,8 +187,12 @@ const openAll = (
     return fail(`${quote(directory)} may not be read`, 'use sudo, or name a log file', 1);
   }
   const errors = listing.kind === 'absent' ? [] : listing.runs.map(({ log }) => openLog(tails, log));
-  if (tails.size > 0) return undefined;
-  if (errors.some((error) => error?.code === 'EACCES')) return othersLogs(fail);
+  const refused = errors.filter((error) => error?.code === 'EACCES').length;
+  if (tails.size > 0) {
+    if (refused > 0) output.line(`cofferdam: left out ${counted(refused, 'run')} of other users: sudo shows all`);
+    return undefined;
+  }
+  if (refused > 0) return othersLogs(fail);
   if (follow) return undefined;
   return fail(
     `no run has left a log in ${quote(directory)}`,

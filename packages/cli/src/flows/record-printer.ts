@@ -8,6 +8,7 @@ import {
   runColumn,
   verdictText,
 } from '@cofferdam/flows';
+import { deniedAddress } from '../denied-address.ts';
 import type { Output } from '../output.ts';
 import type { Style } from '../style.ts';
 
@@ -19,9 +20,27 @@ export interface RecordPrinter {
   finish(): void;
 }
 
+/** As `--verdict` takes it, and as the help says it. */
+const verdictWords = { permit: 'permit', deny: 'deny', lifted: 'would-deny' } as const;
+const verdictWord = (record: AnyRecord): string => verdictWords[verdictText(record)];
+
+const remark = (record: AnyRecord): string => {
+  const address = deniedAddress(record);
+  return [remarkText(record), ...(address === undefined ? [] : [`address ${address}`])]
+    .filter((part) => part !== '')
+    .join(', ');
+};
+
+const ours: Readonly<Record<string, (record: AnyRecord) => string>> = { verdict: verdictWord, remark };
+const columns = recordColumns.map((column) => ({ ...column, value: ours[column.key] ?? column.value }));
+
+/** Before the verdict there is only the time, so the first match is the verdict. */
+const compactLine = (record: AnyRecord): string =>
+  recordLine(record).replace(/ (?:permit|deny|lifted) *(?= )/, ` ${verdictWord(record).padEnd(10)} `);
+
 const paint = (style: Style, record: AnyRecord, line: string): string => {
-  const word = verdictText(record);
-  const color = word === 'deny' ? style.red : word === 'lifted' ? style.yellow : style.green;
+  const word = verdictWord(record);
+  const color = word === 'deny' ? style.red : word === 'would-deny' ? style.yellow : style.green;
   return line.replace(word, color(word));
 };
 
@@ -35,7 +54,7 @@ export const byTime = (records: Iterable<AnyRecord>): AnyRecord[] => [...records
 
 /** With the run where there are several. */
 const columnsFor = (records: readonly AnyRecord[]) =>
-  new Set(records.map(({ gateway }) => gateway)).size > 1 ? [runColumn, ...recordColumns] : recordColumns;
+  new Set(records.map(({ gateway }) => gateway)).size > 1 ? [runColumn, ...columns] : columns;
 
 /**
  * Everything is read, then shown, oldest first. `ordered`: the records come in their order, so that those that a program reads need not
@@ -75,7 +94,7 @@ export const batchPrinter = (
       }
       const records = byTime(byKey.values());
       const shown = limit === Number.POSITIVE_INFINITY ? records : records.slice(-limit);
-      if (format === 'compact') for (const record of shown) out.line(paint(out.style, record, recordLine(record)));
+      if (format === 'compact') for (const record of shown) out.line(paint(out.style, record, compactLine(record)));
       else if (shown.length > 0) {
         const [title = '', ...lines] = recordTable(shown, columnsFor(shown)).split('\n');
         out.line(out.style.bold(title));
@@ -105,7 +124,7 @@ export const livePrinter = (format: RecordFormat, out: Output): RecordPrinter =>
   return {
     add(record) {
       if (format === 'json') out.line(encodeRecord(record));
-      else if (!repeats(record)) out.line(paint(out.style, record, recordLine(record)));
+      else if (!repeats(record)) out.line(paint(out.style, record, compactLine(record)));
     },
     finish: () => undefined,
   };

@@ -1,6 +1,6 @@
 import { quote } from '@cofferdam/net';
 import type { Context } from '../command.ts';
-import { commandHelp, overview } from '../command-help.ts';
+import { commandData, commandHelp, overview } from '../command-help.ts';
 import { commandNames, loadCommand, loadCommands } from '../command-table.ts';
 import { didYouMean } from '../nearest.ts';
 import type { Output } from '../output.ts';
@@ -13,7 +13,8 @@ export const help = async (context: Context<typeof helpCommand.options>): Promis
   const { operands, out, fail, values } = context;
   const asked = operands[0];
   if (asked === undefined) {
-    out.write(overview(await loadCommands(), version, out.width, out.style));
+    if (values.json) out.line(JSON.stringify((await loadCommands()).map(commandData), null, 2));
+    else out.write(overview(await loadCommands(), version, out.width, out.style));
     return 0;
   }
   if (asked === 'codes') {
@@ -29,7 +30,8 @@ export const help = async (context: Context<typeof helpCommand.options>): Promis
   }
   const command = await loadCommand(asked);
   if (command !== undefined) {
-    out.write(commandHelp(command, out.width, out.style));
+    if (values.json) out.line(JSON.stringify(commandData(command), null, 2));
+    else out.write(commandHelp(command, out.width, out.style));
     return 0;
   }
   const words = [...commandNames, 'codes', ...topics.map(({ code }) => code)];

@@ -49,9 +49,14 @@ export const runCommand = defineCommand({
       kind: 'value',
       value: 'FILE',
       completes: 'path',
-      summary: 'also append the flow records to FILE, as JSON lines; only root can read it',
+      summary:
+        'also append the flow records to FILE, as JSON lines; only root can read it. At 512 MiB it becomes FILE.1, in place of the one before',
     },
-    quiet: { kind: 'flag', short: 'q', summary: 'say nothing on stderr but errors' },
+    quiet: {
+      kind: 'flag',
+      short: 'q',
+      summary: 'say nothing on stderr but errors and what puts the containment at risk',
+    },
   },
   examples: [
     {
@@ -85,13 +90,13 @@ export const runCommand = defineCommand({
         monitor: values.monitor,
         resolvers: values.resolver,
         shares: values.share.map((path) => resolve(path)),
-        publish: values.publish.map((text) => parsePort('--publish', text)),
-        hostPorts: values['host-port'].map((text) => parsePort('--host-port', text)),
+        publish: [...new Set(values.publish.map((text) => parsePort('--publish', text)))],
+        hostPorts: [...new Set(values['host-port'].map((text) => parsePort('--host-port', text)))],
         log: values.log === undefined ? undefined : resolve(values.log),
         quiet: values.quiet,
         command: rest,
       };
-      if (rest.length === 0)
+      if (rest.length === 0 || rest[0] === '')
         return fail(
           '`run` needs a command',
           'write it behind `--`: `cofferdam run --policy p.yaml -- curl https://example.com`',
@@ -106,13 +111,24 @@ export const runCommand = defineCommand({
         );
       const loaded = loadPolicy({ err, fail }, values.policy, Date.now());
       if (loaded === undefined) return 125;
+      const isEmpty = loaded.policy.rulesets.every(({ rules }) => rules.length === 0);
+      if (isEmpty && !values.monitor && !values.quiet)
+        say(`${err.style.yellow('warning:')} the policy has no rule: it permits nothing`);
       return await contain(loaded.policy, loaded.files, options, {
         say,
         warn: (text) => say(`${err.style.yellow('warning:')} ${text}`),
       });
     } catch (e) {
       if (e instanceof RunError) return fail(e.message, e.help, e.code);
-      return fail(e instanceof Error ? e.message : String(e), 'check this machine with `sudo cofferdam doctor`', 125);
+      const message = e instanceof Error ? e.message : String(e);
+      const isTaken = message.includes('EADDRINUSE');
+      return fail(
+        message,
+        isTaken
+          ? 'another program has that port: end it, or give another port'
+          : 'check this machine with `sudo cofferdam doctor`',
+        125,
+      );
     }
   },
 });

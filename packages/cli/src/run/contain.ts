@@ -9,16 +9,18 @@ import {
   forwardSignals,
   invokingUser,
   prepareSandbox,
+  type RunningSandbox,
   reclaimTerminal,
   startSandbox,
   writableBy,
 } from '@cofferdam/sandbox';
 import { createRunDirectory, flowsFile, isLiveRun, pruneRuns, startTicksOf } from '../run-directory.ts';
-import { type FlowSink, openFlowSink } from './flow-sink.ts';
+import { type FlowSink, openFlowSink, openRotatingSink } from './flow-sink.ts';
 import { RunError, type RunOptions } from './options.ts';
 import { prepareRun } from './prepare-run.ts';
 import { createReporter } from './reporter.ts';
 import { upstreamResolvers } from './resolvers.ts';
+import { failedRun, onUncaught } from './uncaught.ts';
 
 export interface Console {
   /** One line of ours on stderr. */
@@ -35,6 +37,9 @@ const groupOf = (policy: PolicySet, agent: string): string => {
 
 const resolvConf = `# written by cofferdam: every query is answered by the gateway of this run\nnameserver ${topology.gateway4}\noptions edns0\n`;
 
+/** Milliseconds in which the answer for the other address family may still make a denial moot. */
+const holdFor = 300;
+
 /** A mask over our own files: what tells the command how it is contained is none of its business. */
 const hiddenFiles = (log: string | undefined): readonly string[] => [
   '/run/cofferdam',
@@ -44,9 +49,12 @@ const hiddenFiles = (log: string | undefined): readonly string[] => [
 /** Of the log in /run, which is memory: an agent must not fill the machine's with its denials. */
 const mostLogBytes = 64 * 1024 * 1024;
 
+/** Of `--log FILE`, and of FILE.1 behind it: half a million records or more each, and 1 GiB together. */
+const mostRotatedBytes = 512 * 1024 * 1024;
+
 const openLog = (path: string): FlowSink => {
   try {
-    return openFlowSink(path);
+    return openRotatingSink(path, mostRotatedBytes);
   } catch (e) {
     throw new RunError(
       `--log: ${e instanceof Error ? e.message : String(e)}`,
@@ -91,9 +99,20 @@ export const contain = async (
     started: Date.now(),
   });
   const sinks = [openFlowSink(flowsFile(run), mostLogBytes), ...(log === undefined ? [] : [log])];
-  const reporter = createReporter(groupOf(policy, agent));
+  const reporter = createReporter(groupOf(policy, agent), holdFor);
+  const said = (text: string): void => {
+    if (!options.quiet) for (const line of text.split('\n')) console.say(line);
+  };
+  const holding = setInterval(() => reporter.late(Date.now()).forEach(said), holdFor / 2);
+  holding.unref();
   let gateway: RunGateway | undefined;
   let renewal: NodeJS.Timeout | undefined;
+  let running: RunningSandbox | undefined;
+  const uncaught = onUncaught((why) => {
+    console.say(`an error of cofferdam itself ended the run; nothing was opened: ${why}`);
+    gateway?.close();
+    running?.signal('SIGKILL');
+  });
   const early = undoOnSignal(() => gateway?.close());
   try {
     gateway = startRunGateway({
@@ -106,24 +125,32 @@ export const contain = async (
       emit: (record) => {
         for (const sink of sinks) sink.write(record);
         const line = reporter.line(record);
-        if (line !== undefined && !options.quiet) for (const one of line.split('\n')) console.say(one);
+        if (line !== undefined) said(line);
       },
       warn: console.warn,
       isAlive: isLiveRun,
     });
     if (!options.quiet) for (const line of openings(options)) console.say(line);
     renewal = renewPlan(gateway, policy, options, resolvers, console);
-    return await command(gateway, user.value, files, options, console, early.stop);
+    const code = await command(gateway, user.value, files, options, console, (sandbox) => {
+      early.stop();
+      running = sandbox;
+      if (uncaught.happened()) sandbox.signal('SIGKILL');
+    });
+    return uncaught.happened() ? failedRun : code;
   } finally {
     clearInterval(renewal);
     early.stop();
     gateway?.close();
+    clearInterval(holding);
+    reporter.late(Number.POSITIVE_INFINITY).forEach(said);
     if (!options.quiet && gateway !== undefined) for (const line of reporter.table()) console.say(line);
     for (const sink of sinks) {
       const { count, because } = sink.lost();
       if (count > 0) console.warn(`${count} records could not be written: ${because}`);
       sink.close();
     }
+    uncaught.stop();
   }
 };
 
@@ -170,7 +197,7 @@ const command = async (
   files: readonly string[],
   options: RunOptions,
   console: Console,
-  started: () => void,
+  started: (running: RunningSandbox) => void,
 ): Promise<number> => {
   const spec = prepareSandbox({
     networkNamespace: gateway.agentNamespace.path,
@@ -194,7 +221,7 @@ const command = async (
   let stop = (): void => undefined;
   try {
     const sandbox = await startSandbox(spec.value, (running) => {
-      started();
+      started(running);
       stop = forwardSignals(running);
     });
     if (!sandbox.ok) throw new RunError(sandbox.error.message, sandbox.error.help);

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
-import { networkInterfaces } from 'node:os';
 import { type CompileDiagnostic, compile } from '@cofferdam/compiler';
 import { topology } from '@cofferdam/datapath';
-import { commandAddresses, gatewayAddresses, type UpstreamServer } from '@cofferdam/gateway';
+import { commandAddresses, gatewayAddresses, localAddresses, type UpstreamServer } from '@cofferdam/gateway';
 import { type Address, type DomainName, formatAddress, parseAddress } from '@cofferdam/net';
 import { type LoadedPlan, loadPlan } from '@cofferdam/plan';
 import type { EvaluationContext, PolicySet, Workload } from '@cofferdam/policy';
@@ -16,12 +15,6 @@ export interface PreparedRun {
   readonly workload: Workload;
   readonly diagnostics: readonly CompileDiagnostic[];
 }
-
-/** Addresses of this machine in the namespace we are in: they are the gateway's, and no name reaches them. */
-const hostAddresses = (): readonly Address[] =>
-  Object.values(networkInterfaces()).flatMap((list) =>
-    (list ?? []).flatMap(({ address }) => parseAddress(address.replace(/%.*$/, '')) ?? []),
-  );
 
 const hostnamesOf = (policy: PolicySet): readonly DomainName[] => [
   ...new Set(
@@ -67,7 +60,8 @@ export const prepareRun = async (
     workloads: [workload],
     resolved: await resolveHostnames(hostnamesOf(policy), resolvers),
     dnsMode: 'synthetic',
-    gatewayAddresses: [...gatewayAddresses, ...hostAddresses()],
+    // Those of this machine in the namespace we are in are the gateway's: no name reaches them.
+    gatewayAddresses: [...gatewayAddresses, ...localAddresses()],
     monitor: options.monitor,
   };
   const digest = (text: string): string => createHash('sha256').update(text).digest('hex');

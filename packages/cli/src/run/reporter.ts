@@ -11,35 +11,52 @@ import {
   httpCondition,
   requestText,
   ruleText,
+  type SuppressedRecord,
   sanitise,
   summarise,
   verdictText,
 } from '@cofferdam/flows';
 import { formatAddress } from '@cofferdam/net';
 import { reasonEntry } from '@cofferdam/verdict';
+import { deniedAddress } from '../denied-address.ts';
 
 /** What a run says on stderr: a line for each new denial as it happens, and a table at the end. Pure: lines out. */
 export interface Reporter {
   /** What to say of a record, where it is worth it: what was denied, and on a second line, indented, what would permit it. */
   readonly line: (record: AnyRecord) => string | undefined;
+  /** Lines that were held back and are due at `now`, in milliseconds since the epoch; at infinity, all that are left. */
+  readonly late: (now: number) => readonly string[];
   readonly table: () => readonly string[];
 }
+
+/** A record of something that was met, by itself; what is suppressed is only a number. */
+type Met = Exclude<AnyRecord, SuppressedRecord>;
+const isMet = (record: AnyRecord): record is Met => record.kind !== 'suppressed';
 
 /** Records kept for the table. Past that, only their numbers count on. */
 const kept = 20_000;
 
-const subject = (record: AnyRecord): string => {
+/** Lines held back at a time; more are said at once. */
+const mostHeld = 100;
+
+/** What a destination does not say of itself: another name that was asked for, or the address that was denied under a name. */
+const detailOf = (record: AnyRecord): string | undefined => {
+  const asked = askedFor(record);
+  return asked === undefined ? deniedAddress(record) : `asked for ${asked}`;
+};
+
+const subject = (record: Met): string => {
   if (record.kind === 'dns') return sanitise(record.name);
   const request = requestText(record);
-  const asked = askedFor(record);
+  const detail = detailOf(record);
   return [
     destinationText(record),
     ...(request === '' ? [] : [request]),
-    ...(asked === undefined ? [] : [`(asked for ${asked})`]),
+    ...(detail === undefined ? [] : [`(${detail})`]),
   ].join(' ');
 };
 /** The connection of a request that was denied is denied for that request, and is not said again. */
-const protocolOf = (record: AnyRecord): string =>
+const protocolOf = (record: Met): string =>
   record.kind === 'dns' ? 'dns' : requestText(record) === '' ? record.protocol : 'http';
 
 const question = (record: DnsRecord): string => `${record.agent.name ?? ''} ${record.name}`;
@@ -47,7 +64,7 @@ const isAnswered = (record: AnyRecord): record is DnsRecord =>
   record.kind === 'dns' && record.verdict === 'permit' && record.synthetic.length > 0;
 
 /** In few words, what would permit it. Empty: nothing the policy could say would. */
-const remedy = (record: AnyRecord, group: string): string => {
+const remedy = (record: Met, group: string): string => {
   const found = hint(record, { group });
   if (found === undefined) return '';
   if (found.kind === 'advice') return found.note;
@@ -73,8 +90,37 @@ const remedy = (record: AnyRecord, group: string): string => {
   return `permit ${over} to a SmartGroup with \`cidr: ${formatAddress(address)}/${address.family === 4 ? 32 : 128}\`${only}`;
 };
 
-export const createReporter = (group: string): Reporter => {
+/** Records that one row of the table stands for have the same key as the row. */
+const rowKey = (...parts: readonly string[]): string => parts.join('\n');
+const rowOf = (r: Met): string =>
+  rowKey(verdictText(r), r.kind === 'dns' ? 'dns' : r.protocol, destinationText(r), deciderText(r), decisiveReason(r));
+
+/** The details of the records behind each row. Of many, the first is shown and the others are counted. */
+const detailsOf = (records: readonly AnyRecord[]): ReadonlyMap<string, ReadonlySet<string>> => {
+  const details = new Map<string, Set<string>>();
+  for (const record of records.filter(isMet)) {
+    const detail = detailOf(record);
+    if (detail === undefined) continue;
+    const key = rowOf(record);
+    details.set(key, (details.get(key) ?? new Set()).add(detail));
+  }
+  return details;
+};
+
+const cureOf = (record: Met, group: string): string => {
+  if (decisiveReason(record) === 'dns-upstream')
+    return 'help: `sudo cofferdam doctor` shows which resolvers answer; `--resolver IP` asks another';
+  const cure = remedy(record, group);
+  return cure === '' ? '' : `to permit it: ${cure}`;
+};
+
+/**
+ * `group`: the SmartGroup that a cure names. `holdFor`: for how many milliseconds a name that is denied for its addresses in one family
+ * is not said, since the answer in the other family may still come and make it moot; 0 says it at once.
+ */
+export const createReporter = (group: string, holdFor = 0): Reporter => {
   const said = new Set<string>();
+  let held: readonly Met[] = [];
   const records: AnyRecord[] = [];
   /** Names that were answered in one family or the other: that one family is denied then keeps nobody from reaching them. */
   const answered = new Set<string>();
@@ -82,27 +128,51 @@ export const createReporter = (group: string): Reporter => {
   const isMoot = (record: AnyRecord): boolean =>
     record.kind === 'dns' && record.reason === 'dns-address-denied' && answered.has(question(record));
 
+  const sentence = (record: Met): string | undefined => {
+    if (isMoot(record)) return undefined;
+    const reason = decisiveReason(record);
+    const decider = deciderText(record);
+    const key = `${protocolOf(record)} ${subject(record)} ${reason} ${decider}`;
+    if (said.has(key)) return undefined;
+    if (said.size < kept) said.add(key);
+    const word = record.verdict === 'deny' ? 'denied' : 'would deny';
+    const by = decider === '' ? '' : ` by ${decider}`;
+    const cure = cureOf(record, group);
+    return `${word} ${protocolOf(record)} ${subject(record)}${by} (${reason}: ${reasonEntry(reason).summary})${cure === '' ? '' : `\n  ${cure}`}`;
+  };
+
+  /** Once for a reason: the table says how many they became. */
+  const flood = ({ reason, count }: SuppressedRecord): string | undefined => {
+    if (said.has(reason)) return undefined;
+    said.add(reason);
+    return `${count} more were denied too fast to be written one by one (${reason}: ${reasonEntry(reason).summary})`;
+  };
+
   return {
     line(record) {
       if (records.length < kept) records.push(record);
       else dropped += 1;
       if (isAnswered(record) && answered.size < kept) answered.add(question(record));
-      if (verdictText(record) === 'permit' || isMoot(record)) return undefined;
-      const reason = decisiveReason(record);
-      const decider = deciderText(record);
-      const key = `${protocolOf(record)} ${subject(record)} ${reason} ${decider}`;
-      if (said.has(key)) return undefined;
-      if (said.size < kept) said.add(key);
-      const word = record.verdict === 'deny' ? 'denied' : 'would deny';
-      const by = decider === '' ? '' : ` by ${decider}`;
-      const cure = remedy(record, group);
-      return `${word} ${protocolOf(record)} ${subject(record)}${by} (${reason}: ${reasonEntry(reason).summary})${cure === '' ? '' : `\n  to permit it: ${cure}`}`;
+      if (!isMet(record)) return flood(record);
+      if (verdictText(record) === 'permit') return undefined;
+      const waits = holdFor > 0 && record.reason === 'dns-address-denied' && held.length < mostHeld;
+      if (!waits) return sentence(record);
+      held = [...held, record];
+      return undefined;
+    },
+    late(now) {
+      const isDue = (record: Met): boolean => (record.end ?? record.start) + holdFor <= now;
+      const due = held.filter(isDue);
+      held = held.filter((record) => !isDue(record));
+      return due.flatMap((record) => sentence(record) ?? []);
     },
     table() {
-      const { reached, denied, missing } = summarise(records.filter((record) => !isMoot(record)));
+      const counted = records.filter((record) => !isMoot(record));
+      const { reached, denied, missing } = summarise(counted);
       const rows = [...reached, ...denied, ...missing];
       if (rows.length === 0) return ['reached nothing, and nothing was denied'];
-      const cells = rows.map(cellsOf);
+      const details = detailsOf(counted);
+      const cells = rows.map((row) => cellsOf(row, details));
       const titles = ['', 'DESTINATION', 'PROTOCOL', 'TIMES', 'BYTES', 'RULE', 'REASON'];
       const widths = titles.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)));
       const draw = (row: readonly string[]): string =>
@@ -141,12 +211,19 @@ const bytesText = (bytes: bigint): string => {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 };
 
-const cellsOf = (row: DestinationSummary): readonly string[] => [
+const destinationOf = (row: DestinationSummary, details: ReadonlyMap<string, ReadonlySet<string>>): string => {
+  const found = details.get(rowKey(row.verdict, row.protocol, row.destination, row.rule, row.reason));
+  if (found === undefined) return row.destination;
+  const [first = '', ...others] = found;
+  return `${row.destination} (${first}${others.length === 0 ? '' : ` and ${others.length} more`})`;
+};
+
+const cellsOf = (row: DestinationSummary, details: ReadonlyMap<string, ReadonlySet<string>>): readonly string[] => [
   outcomeOf(row),
-  row.destination,
+  destinationOf(row, details),
   row.kind === 'request' ? 'http' : row.protocol,
   String(row.count),
-  row.kind === 'dns' ? '' : bytesText(row.bytes),
+  row.kind === 'dns' || row.kind === 'suppressed' ? '' : bytesText(row.bytes),
   row.rule,
   row.verdict === 'permit' ? '' : row.reason,
 ];

@@ -51,5 +51,9 @@ const summary = (files: number, policy: PolicySet | undefined, errors: number, w
   ).flatMap(([number, word]) => (number ? [counted(number, word)] : []));
   const found = [errors > 0 ? counted(errors, 'error') : '', warnings > 0 ? counted(warnings, 'warning') : ''];
   const said = found.filter((part) => part !== '').join(', ');
-  return [counted(files, 'file'), ...(kinds.length > 0 ? [kinds.join(', ')] : []), said || 'no problems'].join(': ');
+  return [
+    ...(files > 0 ? [counted(files, 'file')] : []),
+    ...(kinds.length > 0 ? [kinds.join(', ')] : []),
+    said || 'no problems',
+  ].join(': ');
 };

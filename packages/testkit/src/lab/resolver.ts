@@ -41,11 +41,12 @@ ${delegations.join('')}`;
 export function unboundData(records: readonly DnsRecord[]): string {
   const lines = ['local-zone: "." static'];
   for (const { zone } of Object.values(tunnelServers)) lines.push(`local-zone: "${zone}." transparent`);
-  for (const { name, addresses, wildcard } of records) {
+  for (const { name, addresses, wildcard, https } of records) {
     lines.push(`local-zone: "${name}." ${wildcard ? 'redirect' : 'static'}`);
     for (const address of addresses) {
       lines.push(`local-data: "${name}. ${ttl} IN ${familyOf(address) === 4 ? 'A' : 'AAAA'} ${address}"`);
     }
+    if (https !== undefined) lines.push(`local-data: '${name}. ${ttl} IN HTTPS 1 . ${https}'`);
   }
   return lines.map((line) => `  ${line}\n`).join('');
 }

@@ -34,6 +34,8 @@ export interface DnsRecord {
   readonly addresses: readonly string[];
   /** Every name below this one gets the same answer. */
   readonly wildcard?: boolean;
+  /** Parameters of its HTTPS record (RFC 9460), which unbound alone gives. */
+  readonly https?: string;
 }
 
 /** `quic` and `dns-over-tls` only record what comes, `sink` is a TCP port that swallows it. */

@@ -1,7 +1,7 @@
 /**
  * HTTP and HTTPS hosts. Every answer says which server gave it and what it was asked, as JSON, except:
  * `/bytes/N` (N octets, at most 64 MiB), `/echo` (the body), `/events` (three server-sent events), `/mcp` (JSON-RPC result),
- * `/latest/…` (what a cloud metadata service says), `/*.git/…` (files of a repository), and upgrades: a WebSocket echoes messages, any other protocol echoes bytes.
+ * `/page?…` (the query as HTML, decoded, beside the offer of HTTP/3), `/latest/…` (what a cloud metadata service says), `/*.git/…` (files of a repository), and upgrades: a WebSocket echoes messages, any other protocol echoes bytes.
  */
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -103,7 +103,10 @@ async function answer(place: Place, repositories: string, request: Request, resp
   const sized = /^\/bytes\/(\d{1,9})$/.exec(path);
   if (sized !== null) send(200, 'application/octet-stream', Buffer.alloc(Math.min(Number(sized[1]), largestBody), 'x'));
   else if (path === '/echo') send(200, request.headers['content-type'] ?? 'text/plain', Buffer.concat(chunks));
-  else if (path === '/events') send(200, 'text/event-stream', 'data: 1\n\ndata: 2\n\ndata: 3\n\n');
+  else if (path === '/page') {
+    response.writeHead(200, { 'content-type': 'text/html', 'alt-svc': 'h3=":443"; ma=3600' });
+    response.end(decodeURIComponent(target.slice('/page?'.length)));
+  } else if (path === '/events') send(200, 'text/event-stream', 'data: 1\n\ndata: 2\n\ndata: 3\n\n');
   else if (path === '/mcp') send(200, 'application/json', callResult(Buffer.concat(chunks).toString()));
   else if (path.startsWith('/latest/')) send(200, 'text/plain', 'lab-instance-credentials\n');
   else if (/^\/[\w-]+\/[\w-]+\.git\//.test(path)) await sendFile(join(repositories, normalize(path)), send);

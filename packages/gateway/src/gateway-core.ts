@@ -1,0 +1,252 @@
+import { randomInt } from 'node:crypto';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
+import { connect } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import {
+  bootTime,
+  gatewayRuleset,
+  hasDefaultRoute,
+  type Kernel,
+  type NetworkNamespace,
+  openKernel,
+  openListener,
+  openNftables,
+  type Quotas,
+  topology,
+} from '@cofferdam/datapath';
+import type { AnyRecord } from '@cofferdam/flows';
+import { type Address, formatAddress, type Prefix, parseAddress, parsePrefix } from '@cofferdam/net';
+import { classifyName, isReservedDestination, type LoadedPlan } from '@cofferdam/plan';
+import { mayDial } from './dial-guard.ts';
+import { createDnsFilter } from './dns-filter.ts';
+import { createDnsServer, dnsServerDefaults } from './dns-server.ts';
+import { createKernelFlowLog } from './kernel-flow-log.ts';
+import { createKernelNames } from './kernel-names.ts';
+import { localPrefixes } from './local-addresses.ts';
+import { planGate } from './plan-gate.ts';
+import { createProxy, proxyDefaults } from './proxy.ts';
+import { createRateLimiter } from './rate-limiter.ts';
+import { createRecordBudget, defaultRecordBudget } from './record-budget.ts';
+import { createRecordWriter } from './record-writer.ts';
+import { listenOn } from './run-relays.ts';
+import { seldom } from './seldom.ts';
+import { defaultPool } from './synthetic-pool.ts';
+import { createTunnelBudget, defaultTunnelBudget } from './tunnel-budget.ts';
+import type { UpstreamServer } from './upstream-exchange.ts';
+import { createUpstreamResolver, upstreamDefaults } from './upstream-resolver.ts';
+
+/**
+ * What every gateway is, whatever network it stands in: kernel program, netfilter, DNS filter, proxy, flow log, and one plan for all of
+ * them. This process stays in the host's namespace, so that what it dials and asks leaves as the host's own; only its listening sockets
+ * live inside the gateway's.
+ */
+export interface GatewayCoreOptions {
+  /** Names the gateway in records. */
+  readonly gateway: string;
+  readonly place: GatewayPlace;
+  /** The compiled eBPF object. */
+  readonly objectFile: string;
+  readonly plan: LoadedPlan;
+  readonly quotas: Quotas;
+  readonly resolvers: readonly UpstreamServer[];
+  readonly emit: (record: AnyRecord) => void;
+  /** Something failed that the gateway can go on without. */
+  readonly warn: (text: string) => void;
+}
+
+/** Where a gateway stands. Its links and routes are there; its interfaces are up. */
+export interface GatewayPlace {
+  readonly host: NetworkNamespace;
+  readonly gateway: NetworkNamespace;
+  readonly interfaces: readonly AgentInterface[];
+}
+
+/** An interface behind which agents live. */
+export interface AgentInterface {
+  readonly name: string;
+  /** The gateway's own addresses on it, which agents may use as their resolver. */
+  readonly own: readonly Address[];
+}
+
+export interface GatewayCore {
+  readonly kernel: Kernel;
+  /** Puts another plan in force in one step; live flows are judged by it. Throws, and changes nothing, where it does not fit. */
+  readonly renew: (plan: LoadedPlan) => void;
+}
+
+const prefixOf = (text: string): Prefix => {
+  const parsed = parsePrefix(text);
+  if (!parsed.ok) throw new Error(parsed.error.message);
+  return parsed.value;
+};
+
+const pollMilliseconds = 10;
+const sweepMilliseconds = 1000;
+
+const anyAddress: readonly Address[] = [parseAddress('0.0.0.0')!, parseAddress('::')!];
+
+/** `undo`: takes the steps that undo what was done, to be run from the last to the first. */
+export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () => void) => void): GatewayCore => {
+  const { host, gateway, interfaces } = options.place;
+  let { plan } = options;
+  const nft = openNftables(gateway);
+  undo(nft.close);
+  nft.run(
+    gatewayRuleset({
+      agentInterfaces: interfaces.map(({ name }) => name),
+      uplinkInterface: topology.uplinkInterface,
+      proxyPort: topology.proxyPort,
+      own4: topology.own4,
+      own6: topology.own6,
+    }),
+  );
+
+  let gate = planGate(plan);
+  const current = () => gate;
+  const clock = (): number => performance.now();
+  const now = (): number => Date.now();
+  const warn = seldom(options.warn, clock);
+  let counter = 0;
+  const nextId = (): string => `${options.gateway}-${(++counter).toString(36)}`;
+  const recordBudget = createRecordBudget(defaultRecordBudget);
+  const records = createRecordWriter({
+    gateway: options.gateway,
+    budget: recordBudget,
+    now,
+    nextId,
+    revision: () => gate.revision,
+    write: options.emit,
+  });
+
+  let receive: Parameters<typeof openKernel>[1] = () => undefined;
+  const kernel = openKernel(options.objectFile, (event) => receive(event));
+  undo(kernel.close);
+  kernel.setQuotas(options.quotas);
+  const indexOf = new Map(interfaces.map(({ name }) => [name, gateway.run(() => kernel.attach(name))]));
+  const nameOfIndex = new Map([...indexOf].map(([name, index]) => [index, name]));
+  const placement = {
+    ifindexes: (name: string | undefined): readonly number[] =>
+      name === undefined || name === '' ? [...indexOf.values()] : indexOf.has(name) ? [indexOf.get(name)!] : [],
+    pools: [topology.pool4, topology.pool6],
+    own: [topology.own4, topology.own6],
+  };
+  kernel.apply(plan, placement);
+
+  const names = createKernelNames({
+    kernel,
+    nft,
+    pool: { ...defaultPool, v4: prefixOf(topology.pool4), v6: prefixOf(topology.pool6) },
+    plan: () => plan,
+  });
+
+  const flowLog = createKernelFlowLog({
+    gateway: options.gateway,
+    interfaceOf: (index) => nameOfIndex.get(index) ?? '',
+    gate: current,
+    nameOf: names.nameOf,
+    isPooled: names.book.contains,
+    wallTime: (boot) => now() - Number((bootTime() - boot) / 1_000_000n),
+    now,
+    nextId,
+    emit: records.emit,
+    forget: kernel.forget,
+    deny: kernel.deny,
+    classify: names.claim,
+  });
+  receive = flowLog.receive;
+  const poll = setInterval(kernel.poll, pollMilliseconds);
+  const sweep = setInterval(() => {
+    flowLog.sweep(kernel.flows(), bootTime());
+    records.report(now());
+    names.tidy();
+  }, sweepMilliseconds);
+  // After all that still writes denials: what is registered later is undone earlier.
+  undo(() => records.report(Number.POSITIVE_INFINITY));
+  undo(() => {
+    clearInterval(poll);
+    clearInterval(sweep);
+    kernel.poll();
+    flowLog.finish(kernel.flows());
+    const lost = kernel.eventsLost();
+    if (lost > 0n) options.warn(`${lost} events came faster than they were read: their flow records are missing`);
+  });
+
+  const resolver = createUpstreamResolver({
+    ...upstreamDefaults,
+    servers: options.resolvers,
+    sockets: {
+      openUdp: (family) => createSocket(family === 4 ? 'udp4' : 'udp6'),
+      connectTcp: (address, port) => connect({ host: formatAddress(address), port }),
+    },
+    randomId: () => randomInt(65536),
+    now: clock,
+  });
+  const filter = createDnsFilter({
+    gateway: options.gateway,
+    gate: current,
+    resolver,
+    names: names.book,
+    budget: createTunnelBudget(defaultTunnelBudget),
+    limiter: createRateLimiter({ rate: 100, burst: 300, keys: 1024 }),
+    ipv6: hasDefaultRoute(host, 6),
+    now,
+    nextId,
+    emit: records.emit,
+    suppress: recordBudget.suppress,
+  });
+  const dns = createDnsServer({
+    ...dnsServerDefaults,
+    filter,
+    addressed: ({ interface: on, source: { address, port = 0 }, transport }) => {
+      const server = kernel.dnsServer({ ifindex: indexOf.get(on) ?? 0, protocol: transport, address, port });
+      return server && { address: server, port: 53 };
+    },
+  });
+  undo(dns.close);
+  const links = [prefixOf(topology.own4), prefixOf(topology.own6)];
+  const isReserved = (address: Address): boolean => isReservedDestination(plan, address);
+  const proxy = createProxy({
+    ...proxyDefaults,
+    gateway: options.gateway,
+    gate: current,
+    names: names.book,
+    dial: (address, port) =>
+      mayDial(address, { links, local: localPrefixes(), isReserved })
+        ? connect({ host: formatAddress(address), port, allowHalfOpen: true, noDelay: true })
+        : undefined,
+    now,
+    nextId,
+    emit: records.emit,
+  });
+  undo(proxy.close);
+
+  const listen = ({ name, own }: AgentInterface, address: Address): void => {
+    const open = (kind: 'tcp' | 'udp', port: number, transparent = false): number =>
+      openListener(gateway, { address, port, kind, transparent, device: name });
+    const udp: UdpSocket = createSocket(address.family === 4 ? 'udp4' : 'udp6');
+    udp.on('error', (e) => warn(`DNS: ${e.message}`));
+    udp.bind({ fd: open('udp', 53) });
+    dns.serveUdp(udp, name, { address: own.find(({ family }) => family === address.family) ?? address, port: 53 });
+    const tcp = listenOn(open('tcp', 53), warn);
+    dns.serveTcp(tcp, name);
+    const held = listenOn(open('tcp', topology.proxyPort, true), warn);
+    held.on('connection', (socket) => void proxy.handle(socket, name));
+    undo(() => {
+      udp.close();
+      tcp.close();
+      held.close();
+    });
+  };
+  for (const one of interfaces) for (const address of anyAddress) listen(one, address);
+
+  return {
+    kernel,
+    renew(next) {
+      const classes = names.entries().map(([id, name]) => ({ id, classes: classifyName(next, name) }));
+      kernel.apply(next, placement, classes);
+      plan = next;
+      gate = planGate(next);
+      proxy.rejudge();
+    },
+  };
+};

@@ -4,7 +4,7 @@ NODE := ./cofferdam --node
 BPF_HEADERS := $(wildcard packages/datapath/bpf/*.h packages/datapath/bpf/*/*.h)
 BPF_OBJECTS := $(patsubst packages/datapath/bpf/%.bpf.c,build/%.bpf.o,$(wildcard packages/datapath/bpf/*.bpf.c))
 
-.PHONY: setup build check test demo clean help
+.PHONY: setup build check test soak demo bench clean help
 
 setup: ## install what is missing: Debian packages and npm packages
 	@tools/setup.sh
@@ -26,9 +26,17 @@ test: setup ## set up, build, check, and run all tests (ARGS='FILTER… --only p
 	@$(MAKE) --no-print-directory build check
 	@$(NODE) tools/test.ts $(ARGS)
 
+soak: setup ## run the long tests, an hour of them (SOAK_MINUTES=N for another time)
+	@$(MAKE) --no-print-directory build
+	@$(NODE) tools/soak.ts $(ARGS)
+
 demo: setup ## show it at work in the lab (needs root)
 	@$(MAKE) --no-print-directory build
 	@$(NODE) examples/demo.ts
+
+bench: setup ## measure it beside plain forwarding, nftables and HAProxy (needs root; ARGS='--quick --name NAME')
+	@$(MAKE) --no-print-directory build
+	@$(NODE) bench/bench.ts $(ARGS)
 
 clean: ## remove what was built
 	rm -rf build

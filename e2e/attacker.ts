@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { ExecResult, Lab, MachineName } from '@cofferdam/testkit/lab';
+import type { ExecResult, Lab, Machine, MachineName } from '@cofferdam/testkit/lab';
 import { type ContainedOptions, type ContainedRun, startContained } from './contained.ts';
 
 /** The Python that has scapy: Debian's, not another one that comes first in PATH. */
@@ -83,8 +83,9 @@ const attackerOn = async ({ stdin, stdout }: Pipes, died: () => string): Promise
 };
 
 /** An attacker on a machine of the lab that nothing contains: for positive controls, and to play servers. */
-export const freeAttacker = async (lab: Lab, machine: MachineName): Promise<Attacker> => {
-  const process = lab.spawn(machine, words('free'), { env: lab.ca.environment });
+export const freeAttacker = async (lab: Lab, machine: MachineName | Machine): Promise<Attacker> => {
+  const on = typeof machine === 'string' ? lab.machines[machine] : machine;
+  const process = on.spawn(words('free'), { env: lab.ca.environment });
   return attackerOn({ stdin: process.child.stdin!, stdout: process.child.stdout! }, process.stderr);
 };
 

@@ -12,7 +12,6 @@ import {
   createRunNetwork,
   gatewayRuleset,
   type Kernel,
-  marks,
   type NetworkNamespace,
   type Nftables,
   openKernel,
@@ -86,7 +85,8 @@ describe('nobody listens', { skip: kernelUnavailable(), timeout: 60_000 }, () =>
       'addr add fd09::2/64 dev eth1 nodad',
       'link set eth1 up',
     );
-    routeGateway(gateway, { via4: '10.9.0.2', via6: 'fd09::2', proxyMark: marks.proxy });
+    const [host4, gateway4, host6, gateway6] = ['10.9.0.2', '10.9.0.1', 'fd09::2', 'fd09::1'];
+    routeGateway(gateway, { host4, gateway4, host6, gateway6 }, [topology.agentInterface]);
     const nft = openNftables(gateway);
     undo.push(nft.close);
     nft.run(gatewayRuleset({ ...topology, agentInterfaces: [topology.agentInterface] }));

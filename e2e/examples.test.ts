@@ -10,6 +10,14 @@ const example = (name: string): string => readFileSync(new URL(`../examples/${na
 const user = 61_234;
 let lab: Lab;
 
+/** The names of agent tools, those of their telemetry too: what is denied must be there to be reached. */
+const toolNames = [
+  ...['api.anthropic.com', 'platform.claude.com', 'statsig.anthropic.com', 'http-intake.logs.us5.datadoghq.com'],
+  ...['api.openai.com', 'chatgpt.com', 'auth.openai.com', 'ab.chatgpt.com'],
+  ...['api.business.githubcopilot.com', 'api.individual.githubcopilot.com', 'api.githubcopilot.com'],
+  ...['telemetry.business.githubcopilot.com', 'en.wikipedia.org', 'upload.wikimedia.org', 'index.crates.io'],
+];
+
 before(async () => {
   if (skip) return;
   lab = await startLab({
@@ -17,6 +25,7 @@ before(async () => {
       { name: 'catalog.db.internal.example', addresses: ['10.20.0.10', 'fd20::10'] },
       { name: 'orders.db.internal.example', addresses: ['10.20.0.10', 'fd20::10'] },
       { name: 'acme-datasets.s3.eu-west-1.amazonaws.com', addresses: ['93.184.215.14'] },
+      ...toolNames.map((name) => ({ name, addresses: ['160.79.104.10', '2607:6bc0::10'] })),
     ],
   });
 });
@@ -54,6 +63,86 @@ test('coding agent: its code host and registries, by curl, Python and Node', { s
   assert.match(bad.stderr, /denied dns gist\.github\.com by default/);
   assert.deepEqual(await lab.arrivals({ since: before, name: 'gist.github.com' }), []);
 });
+
+/** Fetches each URL in turn and prints which were answered, as the tool's own runtime does it. */
+const fetching = {
+  node: (urls: readonly string[]) => [
+    process.execPath,
+    '-e',
+    `(async () => { for (const url of ${JSON.stringify(urls)}) await fetch(url).then(() => console.log(url), () => 0); })()`,
+  ],
+  curl: (urls: readonly string[]) => [
+    'sh',
+    '-c',
+    urls.map((url) => `curl -sS -m 10 -o /dev/null '${url}' && echo '${url}'`).join('; '),
+  ],
+} as const;
+
+interface Tool {
+  readonly example: string;
+  readonly runtime: keyof typeof fetching;
+  readonly reached: readonly string[];
+  /** Telemetry, other plans, and where data could be left. */
+  readonly refused: readonly string[];
+}
+
+const agentTools: readonly Tool[] = [
+  {
+    example: 'claude-code',
+    runtime: 'node',
+    reached: ['api.anthropic.com', 'platform.claude.com', 'api.github.com'],
+    refused: ['statsig.anthropic.com', 'http-intake.logs.us5.datadoghq.com', 'gist.github.com'],
+  },
+  {
+    example: 'codex',
+    runtime: 'curl',
+    reached: ['api.openai.com', 'chatgpt.com', 'auth.openai.com', 'index.crates.io'],
+    refused: ['ab.chatgpt.com', 'gist.github.com'],
+  },
+  {
+    example: 'copilot-cli',
+    runtime: 'node',
+    reached: ['api.business.githubcopilot.com', 'api.github.com'],
+    refused: ['telemetry.business.githubcopilot.com', 'api.individual.githubcopilot.com', 'api.githubcopilot.com'],
+  },
+  {
+    example: 'browser-agent',
+    runtime: 'curl',
+    reached: ['api.anthropic.com', 'en.wikipedia.org', 'upload.wikimedia.org'],
+    refused: ['www.example.com', 'cdn.attacker.example'],
+  },
+];
+
+for (const { example: name, runtime, reached, refused } of agentTools)
+  test(`${name}: its model and its places, and neither telemetry nor ways out`, { skip }, async () => {
+    const urls = [...reached, ...refused].map((host) => `https://${host}/`);
+    const asked = async (since: Awaited<ReturnType<Lab['mark']>>): Promise<readonly string[]> => {
+      const arrivals = await lab.arrivals({ since, kind: 'request' });
+      return arrivals.flatMap((one) => (one.kind === 'request' ? [one.authority] : []));
+    };
+    const before = await lab.mark();
+    const control = await lab.exec('host', fetching[runtime](urls), { env: lab.ca.environment });
+    assert.deepEqual(control.stdout.trim().split('\n'), urls, control.stderr);
+    assert.deepEqual(await asked(before), [...reached, ...refused]);
+    for (const host of refused) {
+      const kinds = (await lab.arrivals({ since: before, name: host })).map(({ kind }) => kind);
+      for (const kind of ['query', 'request'])
+        assert.ok(
+          kinds.some((each) => each === kind),
+          `${host}: ${kinds}`,
+        );
+    }
+
+    const since = await lab.mark();
+    const run = await runContained(lab, { policy: example(name), user, command: fetching[runtime](urls) });
+    assert.deepEqual(run.stdout.trim().split('\n'), urls.slice(0, reached.length), run.stderr);
+    assert.deepEqual(await asked(since), reached);
+    // Not even the question got out.
+    for (const host of refused) assert.deepEqual(await lab.arrivals({ since, name: host }), []);
+    assert.deepEqual(reasons(run.records), ['dns-not-permitted']);
+    const denied = run.records.flatMap((one) => (one.kind === 'dns' && one.verdict === 'deny' ? [one.name] : []));
+    assert.deepEqual([...new Set(denied)], refused);
+  });
 
 test('MCP server over HTTP: clients reach it, it reaches its two services and reads pages only', { skip }, async () => {
   const server = [

@@ -17,6 +17,7 @@ import {
   marks,
   type NetworkNamespace,
   openKernel,
+  type RuleHits,
   runProgram,
 } from '@cofferdam/datapath';
 import type { Address, DomainName } from '@cofferdam/net';
@@ -24,7 +25,7 @@ import { classifyName, type LoadedPlan, loadPlan } from '@cofferdam/plan';
 import type { EvaluationContext, PolicySet } from '@cofferdam/policy';
 import { agentMac, type Ends, gatewayMac, reversed, type TcpWords, tcpFrame } from '@cofferdam/testkit';
 
-import { type Reason, reasonTable } from '@cofferdam/verdict';
+import type { Reason } from '@cofferdam/verdict';
 
 /**
  * The kernel program under test run: packets go in as bytes, and what comes out is a verdict, a mark, and events. No interface carries
@@ -86,7 +87,7 @@ export interface KernelLab {
   /** Packets dropped or denied so far, by reason. */
   drops(): ReadonlyMap<Reason, bigint>;
   /** Hits of a rule, or of the default. */
-  hits(rule: number | 'default'): { readonly permitted: bigint; readonly denied: bigint; readonly wouldDeny: bigint };
+  hits(rule: number | 'default'): RuleHits;
   inside<T>(work: () => T): T;
   close(): void;
 }
@@ -180,26 +181,10 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
     forgetAll() {
       for (const { key } of [...kernel.flows()]) kernel.forget(key);
     },
-    drops() {
-      const { size, dropped } = layout.counters;
-      const values = Buffer.alloc(size * 1024);
-      kernel.object.map('counts').get(Buffer.alloc(4), values);
-      const sums = new Map<Reason, bigint>();
-      for (const { number, code } of reasonTable) {
-        let sum = 0n;
-        for (let at = 0; at < values.length; at += size) sum += values.readBigUInt64LE(at + dropped + 8 * number);
-        if (sum > 0n) sums.set(code, sum);
-      }
-      return sums;
-    },
+    drops: kernel.drops,
     hits(rule) {
-      const key = Buffer.alloc(4);
-      key.writeUInt32LE(rule === 'default' ? 0xffff : rule);
-      const o = layout.rule_hits;
-      const value = Buffer.alloc(o.size);
-      kernel.object.map('hits').get(key, value);
-      const at = (offset: number): bigint => value.readBigUInt64LE(offset);
-      return { permitted: at(o.permitted), denied: at(o.denied), wouldDeny: at(o.would_deny) };
+      const found = kernel.hits(rule === 'default' ? 0 : rule + 1);
+      return rule === 'default' ? found.default : found.rules[rule]!;
     },
     inside: (work) => namespace.run(work),
     close() {

@@ -39,6 +39,11 @@ export const fences: Readonly<Record<string, Fence>> = {
     node: false,
     because: `the record is read by console and replay, far from any gateway; ${pure}`,
   },
+  replay: {
+    may: [...values, 'plan', 'flows'],
+    node: false,
+    because: `it asks a plan about records and reads neither policy nor files: console and controller replay too; ${pure}`,
+  },
   datapath: {
     may: [...values, 'plan'],
     node: true,

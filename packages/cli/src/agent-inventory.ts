@@ -10,7 +10,7 @@ import {
 import { didYouMean, listed } from './nearest.ts';
 
 /**
- * The agent of a run as inventory knows it, which is all that a run's inventory holds. Its addresses are those of the run, whatever files
+ * The agent of a run as inventory knows it. Its addresses are those of the run, whatever files
  * say of a workload of that name; what files say of its labels holds, and `--label` goes before it.
  */
 export const runWorkload = (
@@ -23,6 +23,10 @@ export const runWorkload = (
   const { interface: _elsewhere, mac: _another, ...rest } = written ?? { name: agent, labels: {} };
   return { ...rest, addresses, labels: { ...rest.labels, ...labels } };
 };
+
+/** All of the inventory but those: they are destinations, by their names and labels. */
+export const otherWorkloads = (policy: PolicySet, names: readonly string[]): readonly Workload[] =>
+  policy.inventory.filter(({ name }) => !names.includes(name));
 
 /** Addresses inside every run: of the command, and of its gateway. A test compares them with those of the gateway package. */
 export const runAddresses = {

@@ -5,10 +5,16 @@ import { type Command, defineCommand } from './command.ts';
  * what `run` needs, and works where that cannot be loaded.
  */
 const loaders: Readonly<Record<string, () => Promise<Command>>> = {
-  run: async () => await loadRun(),
+  run: async () => await loadEnforcer('run', './run/command.ts', 'runCommand'),
+  gateway: async () => await loadEnforcer('gateway', './gateway/command.ts', 'gatewayCommand'),
   validate: async () => (await import('./validate/command.ts')).validateCommand,
   explain: async () => (await import('./explain/command.ts')).explainCommand,
   flows: async () => (await import('./flows/command.ts')).flowsCommand,
+  rules: async () => (await import('./rules/command.ts')).rulesCommand,
+  replay: async () => (await import('./replay/command.ts')).replayCommand,
+  helper: async () => await loadEnforcer('helper', './helper/command.ts', 'helperCommand'),
+  install: async () => (await import('./install/command.ts')).installCommand,
+  uninstall: async () => (await import('./install/uninstall-command.ts')).uninstallCommand,
   doctor: async () => (await import('./doctor/command.ts')).doctorCommand,
   help: async () => (await import('./help/command.ts')).helpCommand,
   schema: async () => (await import('./schema/command.ts')).schemaCommand,
@@ -23,25 +29,23 @@ export const loadCommand = async (name: string): Promise<Command | undefined> =>
 export const loadCommands = async (): Promise<readonly Command[]> =>
   await Promise.all(Object.values(loaders).map((load) => load()));
 
-/** The specifier is not a literal, so that the rest is checked and works without what `run` is made of. */
-const runModule = './run/command.ts';
-
-const loadRun = async (): Promise<Command> => {
+/** The specifier is not a literal, so that the rest is checked and works without the libraries that enforcing is made of. */
+const loadEnforcer = async (name: string, module: string, exported: string): Promise<Command> => {
   try {
-    return ((await import(runModule)) as { readonly runCommand: Command }).runCommand;
+    return ((await import(module)) as Readonly<Record<string, Command>>)[exported]!;
   } catch (error) {
-    return unavailable(error instanceof Error ? error.message : String(error));
+    return unavailable(name, error instanceof Error ? error.message : String(error));
   }
 };
 
-/** Stands for `run` where this machine lacks a library it is made of. */
-const unavailable = (cause: string): Command =>
+/** Stands for a command where this machine lacks a library it is made of. */
+const unavailable = (name: string, cause: string): Command =>
   defineCommand({
-    name: 'run',
-    summary: 'run a command whose only way out is what the policy names',
+    name,
+    summary: 'not available on this machine: `cofferdam doctor` says why',
     operands: { usage: '', least: 0, rest: 'COMMAND' },
     options: {},
     examples: [{ line: 'sudo cofferdam doctor', what: 'find out what is missing' }],
     run: async (context) =>
-      context.fail(`\`run\` cannot be loaded here: ${cause}`, 'run `cofferdam doctor`: it says what is missing', 1),
+      context.fail(`\`${name}\` cannot be loaded here: ${cause}`, 'run `cofferdam doctor`: it says what is missing', 1),
   });

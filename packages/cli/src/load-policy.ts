@@ -1,4 +1,4 @@
-import { type PolicySet, parsePolicy } from '@cofferdam/policy';
+import { type PolicySet, type PolicySource, parsePolicy } from '@cofferdam/policy';
 import type { Context } from './command.ts';
 import { errorsIn, type Findings, findingsText, warningsIn } from './findings.ts';
 import { readPolicyFiles } from './policy-files.ts';
@@ -9,6 +9,8 @@ export interface LoadedPolicy {
   /** As named or found, relative ones to the working directory; `<stdin>` where it was standard input. */
   readonly files: readonly string[];
   readonly warnings: number;
+  /** What was read. */
+  readonly sources: readonly PolicySource[];
 }
 
 /**
@@ -24,7 +26,7 @@ export const loadPolicy = (
   const { policy, diagnostics } = parsePolicy(sources, { now });
   const findings: Findings = { problems, diagnostics };
   if (policy !== undefined && problems.length === 0) {
-    return { policy, files: sources.map(({ file }) => file), warnings: warningsIn(findings) };
+    return { policy, files: sources.map(({ file }) => file), sources, warnings: warningsIn(findings) };
   }
   context.err.write(`${findingsText(findings, context.err.style)}\n`);
   const errors = errorsIn(findings);

@@ -19,6 +19,8 @@ export const runsDirectory = '/run/cofferdam/runs';
 
 export const runDirectory = (run: string, runs = runsDirectory): string => `${runs}/${run}`;
 export const flowsFile = (run: string, runs = runsDirectory): string => `${runDirectory(run, runs)}/flows.jsonl`;
+/** Where a live run tells of itself. */
+export const runStatusSocket = (run: string, runs = runsDirectory): string => `${runDirectory(run, runs)}/status.sock`;
 const descriptionFile = (run: string, runs: string): string => `${runDirectory(run, runs)}/run.json`;
 
 export interface RunState {
@@ -48,16 +50,21 @@ export const startTicksOf = (pid: number): string | undefined => {
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 };
 
-export const createRunDirectory = (description: RunState, runs = runsDirectory): void => {
+/** A directory that is there already is taken over: a gateway has the same one at each start. */
+/** `reader`: the group that may read the records, beside root. */
+export const createRunDirectory = (
+  description: RunState,
+  runs = runsDirectory,
+  reader = Number(process.env.SUDO_GID),
+): void => {
   mkdirSync(runs, { recursive: true, mode: 0o755 });
   const { run } = description;
   const directory = runDirectory(run, runs);
-  mkdirSync(directory, { mode: 0o750 });
+  mkdirSync(directory, { mode: 0o750, recursive: true });
   writeFileSync(descriptionFile(run, runs), `${JSON.stringify(description)}\n`, { mode: 0o640 });
   closeSync(openSync(flowsFile(run, runs), 'a', 0o640));
-  const group = Number(process.env.SUDO_GID);
-  if (process.getuid?.() !== 0 || !Number.isInteger(group) || group <= 0) return;
-  for (const path of [directory, descriptionFile(run, runs), flowsFile(run, runs)]) chownSync(path, 0, group);
+  if (process.getuid?.() !== 0 || !Number.isInteger(reader) || reader <= 0) return;
+  for (const path of [directory, descriptionFile(run, runs), flowsFile(run, runs)]) chownSync(path, 0, reader);
 };
 
 const isText = (value: unknown): value is string => typeof value === 'string';
@@ -126,6 +133,8 @@ export const pruneRuns = (runs = runsDirectory): void => {
   const ended = listing.runs
     .filter(({ live }) => !live)
     .map(({ run, log }) => {
+      // A process that was killed leaves its socket.
+      rmSync(runStatusSocket(run, runs), { force: true });
       const stat = statSync(log, { throwIfNoEntry: false });
       // A run that is just beginning has no log yet: its directory is as young as it is.
       const own = statSync(runDirectory(run, runs), { throwIfNoEntry: false });

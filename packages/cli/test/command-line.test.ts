@@ -35,7 +35,7 @@ const wrong: readonly [args: readonly string[], says: RegExp, helps: RegExp][] =
   [['validte'], /no command `validte`/, /did you mean `validate`\?/],
   [['exp'], /no command `exp`/, /did you mean `explain`\?/],
   [['version'], /no command `version`/, /did you mean `--version`\?/],
-  [['frobnicate'], /no command `frobnicate`/, /commands: run, validate/],
+  [['frobnicate'], /no command `frobnicate`/, /commands: run, gateway, validate/],
   [['--versoin'], /no option `--versoin`/, /did you mean `--version`\?/],
   [['validate'], /`validate` needs PATH…/, /validate --help/],
   [['validate', 'x', '--formt', 'json'], /no option `--formt`/, /did you mean `--format`\?/],

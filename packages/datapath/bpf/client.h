@@ -105,6 +105,8 @@ static __always_inline int deny_here(struct flow *flow, __u32 reason)
 	flow->flags |= FLOW_TROUBLE;
 	flow->reason = reason;
 	flow->stage = STAGE_NAME;
+	if (flow->would_verdict == 1)
+		flow->would_verdict = 3; /* it might be denied so whatever permits it */
 	return SEGMENT_DENY;
 }
 
@@ -117,9 +119,12 @@ static __always_inline int reads_for_record(const struct flow *flow)
 /* The caller gives the hello back once it is unlocked. */
 static __always_inline int stop_reading(struct flow *flow)
 {
-	if (!(flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER | FLOW_RETRY)) && flow->tls != FACT_UNREADABLE)
+	if (!(flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER | FLOW_RETRY)) && flow->tls != FACT_UNREADABLE) {
 		/* What the server's speaking first made absent was never seen to be so. */
 		flow->tls = flow->claimed_state = FACT_UNKNOWN;
+		if (flow->flags & FLOW_WOULD_REST)
+			flow->would_verdict = 3;
+	}
 	flow->state = FLOW_PERMITTED;
 	return SEGMENT_PASS;
 }

@@ -109,6 +109,8 @@ int from_agent(struct __sk_buff *skb)
 		/* Judged where it leaves, like any other answer. */
 		if (flow)
 			return flow->state == FLOW_DENIED ? drop(flow->reason) : pass(skb, flow_mark(flow) | MARK_ANSWER);
+		if (p->key.protocol == IPPROTO_TCP && bpf_map_lookup_elem(&dialled, &p->key))
+			return pass(skb, MARK_LOCAL);
 	}
 	return begin_flow(skb, plan, s, agent, now);
 }
@@ -159,6 +161,8 @@ int to_agent(struct __sk_buff *skb)
 		reverse(p, key);
 	struct flow *flow = bpf_map_lookup_elem(&flows, key);
 	if (local) {
+		if (p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+			bpf_map_update_elem(&dialled, key, &now, BPF_ANY);
 		if (flow && flow->state == FLOW_PROXIED) {
 			flow->last = now;
 			__sync_fetch_and_add(&flow->packets_in, 1);

@@ -234,6 +234,7 @@ struct question {
 	__u32 claimed_state;
 	__u32 unclassified; /* the claimed name is known, and what the rules say of it is not */
 	__u32 plain_http;
+	__u32 would_proxy; /* with everything enforced the proxy would have read what the kernel did not */
 	__u32 is_quic;
 	__u8 protocol;
 	__u8 family;
@@ -248,12 +249,18 @@ struct answer {
 	__u32 would; /* 0 none, 1 permit, 2 deny, 3 unknown */
 	__u32 would_rule;
 	__u32 would_reason;
+	__u32 would_proxy;
+	__u32 would_rests;
 	__u32 waits; /* the rule that waits, or RULE_DEFAULT */
 	__u32 monitored; /* the flow's containment is: denials by the default and by what cannot be read are lifted */
 };
 
-/* Turns the places found by a walk into an outcome. `closed`: why the default denies even a monitored flow, or 0. */
-static __always_inline void conclude(const struct findings *x, const struct question *q, __u32 closed, struct answer *a)
+/*
+ * Turns the places found by a walk into an outcome. `closed`: why the default denies even a monitored flow, or 0. `hidden`: what
+ * the client said counts as not read.
+ */
+static __always_inline void conclude(const struct findings *x, const struct question *q, __u32 closed, __u32 hidden,
+				     struct answer *a)
 {
 	__u32 lifted = x->monitored && !closed;
 	__u32 permits = x->satisfied == RULE_DEFAULT ? lifted : x->satisfied_permits;
@@ -289,7 +296,7 @@ static __always_inline void conclude(const struct findings *x, const struct ques
 		a->outcome = OUTCOME_UNDECIDED;
 		a->reason = REASON_NO_DECISION;
 	}
-	if (a->outcome == OUTCOME_PERMIT && a->rests_on_name) {
+	if (a->outcome == OUTCOME_PERMIT && a->rests_on_name && !hidden) {
 		/* A permit that rests on a name, and a client that claims another (DESIGN 3.4). */
 		__u32 belied = 0;
 		if (q->claimed_state == FACT_KNOWN && q->claimed != q->name)
@@ -323,6 +330,8 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	a->rests_on_name = 0;
 	a->proxy = 0;
 	a->would = 0;
+	a->would_proxy = 0;
+	a->would_rests = 0;
 	a->monitored = 0;
 	w.rows = plan_table(&rows, &plan->slot);
 	w.words = plan_table(&rule_words, &plan->slot);
@@ -372,17 +381,25 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 		((q->agent_flags & AGENT_MONITORED) && !(flags & DESTINATION_CONTAINED));
 	a->monitored = monitored;
 	if (monitored || (plan->flags & PLAN_MONITORED)) {
+		/* The proxy would have read the Host, which the kernel only saw to be there. */
+		__u32 hidden = q->would_proxy && q->plain_http;
+		__u64 unread = x->tcp & -(__u64)hidden;
 		x->everything = ~0ULL;
 		x->monitored = 0;
-		x->rest = x->nameless;
-		x->name_waits = x->unread | x->broken;
+		x->rest = x->nameless & ~unread;
+		x->name_waits = x->unread | x->broken | unread;
 		x->tls_broken = 0;
 		x->tls_open = ~(x->tls_known | x->tls_absent);
 		walk(&w);
-		conclude(x, q, closed, a);
-		a->would = a->outcome == OUTCOME_PERMIT ? 1 : a->outcome == OUTCOME_DENY ? 2 : 3;
+		conclude(x, q, closed, hidden, a);
+		a->would_rests = a->outcome == OUTCOME_PERMIT && a->rests_on_name;
+		a->would = a->would_rests && hidden	     ? 3 :
+			   a->outcome == OUTCOME_PERMIT ? 1 :
+			   a->outcome == OUTCOME_DENY   ? 2 :
+							  3;
 		a->would_rule = a->rule;
 		a->would_reason = a->reason;
+		a->would_proxy = a->proxy;
 	}
 	x->everything = 0;
 	x->monitored = -(__u64)(monitored != 0);
@@ -391,7 +408,10 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	x->tls_broken = x->tcp & x->monitored & -(__u64)(q->tls == FACT_UNREADABLE);
 	x->tls_open = ~(x->tls_known | x->tls_absent | x->tls_broken);
 	walk(&w);
-	conclude(x, q, closed, a);
+	conclude(x, q, closed, 0, a);
+	/* It is read no further: the name that it would have claimed is not known. */
+	if (a->outcome == OUTCOME_DENY && a->would == 1 && a->would_rests && is_tcp && q->claimed_state == FACT_UNKNOWN)
+		a->would = 3;
 	if (x->failed) {
 		a->outcome = OUTCOME_DENY;
 		a->reason = REASON_NO_PLAN;

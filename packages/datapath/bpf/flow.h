@@ -123,6 +123,7 @@ static __always_inline __u32 make_question(const struct plan *plan, const struct
 	}
 	q->tls = flow->tls;
 	q->plain_http = (flow->flags & FLOW_PLAIN_HTTP) != 0;
+	q->would_proxy = (flow->flags & FLOW_WOULD_PROXY) != 0;
 	return 0;
 }
 
@@ -152,6 +153,36 @@ static __always_inline void release_hello(const struct flow_key *key, struct flo
 }
 
 /*
+ * The would-be verdict is that of a flow lived stage by stage with everything enforced: its path is chosen at the first packet, and the
+ * first denial ends it.
+ */
+static __always_inline void note_would_be(const struct plan *plan, struct flow *flow, const struct question *q,
+					  const struct answer *a)
+{
+	__u32 again = flow->generation == plan->generation;
+
+	if (again && flow->would_verdict == 2)
+		return;
+	flow->would_verdict = a->would;
+	flow->would_rule = a->would_rule;
+	flow->would_reason = a->would_reason;
+	flow->flags &= ~FLOW_WOULD_REST;
+	if (a->would == 1 && a->would_rests)
+		flow->flags |= FLOW_WOULD_REST;
+	if (flow->tls == FACT_UNKNOWN && flow->claimed_state == FACT_UNKNOWN) {
+		flow->flags &= ~FLOW_WOULD_PROXY;
+		if (a->would_proxy)
+			flow->flags |= FLOW_WOULD_PROXY;
+	} else if (!again && q->plain_http && a->would == 1) {
+		flow->would_verdict = 3; /* which path another plan had chosen is not known any more */
+	}
+	if (a->would == 1 && (flow->flags & FLOW_ECH) && (rule_flags(plan, a->would_rule) & RULE_REFUSES_ECH)) {
+		flow->would_verdict = 2;
+		flow->would_reason = REASON_ECH_REFUSED;
+	}
+}
+
+/*
  * Judges a flow by the facts it has now and writes the outcome into it. Returns the outcome.
  */
 __noinline int judge(const struct plan *plan, const struct flow_key *key, struct flow *flow, struct question *q,
@@ -168,11 +199,9 @@ __noinline int judge(const struct plan *plan, const struct flow_key *key, struct
 		set_denied(flow, RULE_DEFAULT, REASON_NO_PLAN);
 		return OUTCOME_DENY;
 	}
+	note_would_be(plan, flow, q, a);
 	flow->generation = plan->generation;
 	flow->revision = plan->revision;
-	flow->would_verdict = a->would;
-	flow->would_rule = a->would_rule;
-	flow->would_reason = a->would_reason;
 	flow->rule = a->outcome == OUTCOME_UNDECIDED ? a->waits : a->rule;
 	flow->reason = a->reason;
 	flow->flags &= ~(FLOW_RESTS_ON_NAME | FLOW_MONITORED);

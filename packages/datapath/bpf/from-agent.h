@@ -53,6 +53,23 @@ static __always_inline int forget_flow(const struct flow_key *key, struct flow *
 	return 0;
 }
 
+/* A name without an address of this family: the proxy, which makes a connection of its own, judges and dials the others. */
+static __always_inline int begin_elsewhere(struct __sk_buff *skb, const struct plan *plan, struct scratch *s,
+					   const struct synthetic *y, __u64 now)
+{
+	struct flow *f = &s->flow;
+
+	f->name = y->name;
+	f->state = FLOW_PROXIED;
+	f->flags |= FLOW_ELSEWHERE;
+	f->packets_out = 1;
+	f->bytes_out = s->packet.length;
+	if (bpf_map_update_elem(&flows, &s->packet.key, f, BPF_NOEXIST))
+		return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_FLOW_TABLE_FULL, now);
+	count_flow(&s->packet.key, 1);
+	return pass(skb, MARK_PROXY);
+}
+
 /* The first packet of a flow. */
 static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, struct scratch *s, struct agent *agent,
 				      __u64 now)
@@ -98,6 +115,8 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 		s->synthetic.family = key->family;
 		s->synthetic.address = key->destination;
 		struct synthetic *y = bpf_map_lookup_elem(&synthetics, &s->synthetic);
+		if (y && y->count == 0 && y->elsewhere && is_tcp)
+			return begin_elsewhere(skb, plan, s, y, now);
 		if (!y || y->count == 0 || y->count > REAL_ADDRESSES)
 			return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_ADDRESS_UNMAPPED, now);
 		f->name = y->name;
@@ -113,6 +132,7 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 			f->real = y->real[place];
 			f->path = y->turn << PATH_TURN_SHIFT | place;
 			f->state = FLOW_NONE;
+			f->generation = 0;
 			outcome = judge(plan, key, f, q, a);
 			if (outcome != OUTCOME_DENY)
 				break;

@@ -11,6 +11,9 @@
 
 #include <linux/types.h>
 
+/* Changes whenever any structure here does. */
+#define LAYOUT 1
+
 #define RULE_WORDS 320 /* 64 rules each: 20,480 rules */
 #define SUMMARY_WORDS (RULE_WORDS / 64)
 #define RULE_DEFAULT 0xffff
@@ -71,6 +74,7 @@ struct plan_header {
 struct control {
 	__u32 slot;
 	__u32 live; /* 0: no plan */
+	__u32 layout; /* LAYOUT of whoever made the tables: another version must not take them over */
 };
 
 struct agent_key {
@@ -125,6 +129,7 @@ struct synthetic {
 	__u32 count;
 	__u32 turn; /* another one whenever a place gets another address; below TURNS */
 	__u32 first; /* place that is tried first: the last one that answered where another did not */
+	__u32 elsewhere; /* its name has addresses of the other family: with none of this one, the proxy dials those */
 	struct address real[REAL_ADDRESSES]; /* of the same family */
 };
 
@@ -198,6 +203,9 @@ enum stage {
 #define FLOW_WAITED 0x8000 /* it was pending: what its client says decides */
 #define FLOW_MONITORED 0x10000 /* denials by what cannot be read are lifted */
 #define FLOW_TROUBLE 0x20000 /* denied by how its bytes came, not by the walk */
+#define FLOW_WOULD_PROXY 0x100000 /* with everything enforced the proxy would hold it, and read its Host */
+#define FLOW_WOULD_REST 0x200000 /* the would-be verdict is a permit that rests on a name */
+#define FLOW_ELSEWHERE 0x80000 /* its real end is of the other family: the proxy judges it */
 #define FLOW_CROSSES 0x40000 /* to another agent: its answers come in from an agent interface too */
 
 struct flow {

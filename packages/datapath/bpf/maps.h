@@ -133,6 +133,14 @@ struct {
 	__type(value, struct flow_key);
 } crossings SEC(".maps");
 
+/* Connections that the proxy made to agents, by what answers them: a SYN of the gateway's own put them there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct flow_key);
+	__type(value, __u64);
+} dialled SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -45,6 +45,7 @@
 #define REASON_FLOW_RATE 72 /* the agent opens flows faster than it may */
 #define REASON_UNKNOWN_AGENT 73 /* no workload of the inventory has this address on this interface */
 #define REASON_FLOW_CUT 74 /* a live flow that the policy no longer permits was cut */
+#define REASON_UNTOLD 75 /* denied faster than the kernel may tell: each for a reason of its own, counted here together */
 #define REASON_DNS_ANSWERED 90 /* the name is one that a rule permits */
 #define REASON_DNS_LOCAL 91 /* answered by the gateway itself */
 #define REASON_DNS_NOT_PERMITTED 92 /* no permit of this agent names it */

@@ -10,6 +10,9 @@ import { answerBit, firstBit, marks, paths } from './marks.ts';
  *   nat        DNS to the filter, synthetic addresses to real ones, the uplink's address outwards
  *   input      only DNS, proxied flows, the gateway's own services and neighbour discovery
  *   forward    marked packets out and to other agents, replies of tracked flows in; everything else is dropped
+ *   output     of what the gateway itself makes, nothing out but what path MTU discovery needs. A reset for an agent has the address that
+ *              the agent tried as its source: where the agent cannot be found on its link, the kernel would send an error there, with bytes
+ *              of the agent's choice in it
  */
 export interface GatewayRuleset {
   /** Agents live behind them. */
@@ -20,17 +23,31 @@ export interface GatewayRuleset {
   /** Prefixes that hold every address of runs, pools and links to hosts: nothing is sent out to them, whatever a rule permits. */
   readonly own4: string;
   readonly own6: string;
+  /** Whether another process left its rules there: they are replaced in one step, what they translate stays. */
+  readonly standing?: boolean;
 }
+
+/** Chains without rules, which let nothing in and nothing through. The rules above go into them; where they are there already, they stay. */
+export const closedRuleset = `
+table inet cofferdam {
+  chain input { type filter hook input priority filter; policy drop; }
+  chain forward { type filter hook forward priority filter; policy drop; }
+}
+`;
 
 const hex = (mark: number): string => `0x${mark.toString(16)}`;
 
 export const gatewayRuleset = (r: GatewayRuleset): string => {
   const agents = `{ ${r.agentInterfaces.map((name) => `"${name}"`).join(', ')} }`;
   const agent = `iifname ${agents}`;
+  const agentOut = `oifname ${agents}`;
   const passed = `meta mark & 0xffff0000 ${hex(marks.pass)}`;
   const own = `meta mark & ${hex(0xffff0000 + answerBit)} ${hex(marks.pass)}`;
   const zones = Array.from({ length: paths - 1 }, (_, i) => `${i + 1} : ${i + 1}`).join(', ');
+  // A flush takes the rules and leaves chains and maps; the new rules come in the same transaction.
+  const before = r.standing === true ? 'table inet cofferdam {}\nflush table inet cofferdam' : '';
   return `
+${before}
 table inet cofferdam {
   map real4 { type mark . ipv4_addr : ipv4_addr; }
   map real6 { type mark . ipv6_addr : ipv6_addr; }
@@ -76,6 +93,17 @@ table inet cofferdam {
     ${agent} meta mark ${hex(marks.local)} accept
     iifname "${r.uplinkInterface}" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     iifname "${r.uplinkInterface}" ct state established,related accept
+  }
+
+  chain output {
+    type filter hook output priority filter; policy accept;
+    ${agentOut} icmp type destination-unreachable icmp code host-unreachable ct state != related drop
+    ${agentOut} icmpv6 type destination-unreachable icmpv6 code addr-unreachable ct state != related drop
+    oifname != "${r.uplinkInterface}" accept
+    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+    ct state related icmp type destination-unreachable icmp code frag-needed accept
+    ct state related icmpv6 type packet-too-big accept
+    drop
   }
 
   chain forward {

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { type Prefix, parsePrefix, prefixesOverlap } from '@cofferdam/net';
 import {
   acceptInForeignChains,
@@ -13,8 +13,9 @@ import {
   tableOf,
 } from './host-ruleset.ts';
 import { ip, ipList, setKernel } from './ip-command.ts';
-import { lockFile } from './libc.ts';
+import { interfaceIndex } from './libc.ts';
 import { addLinkRules, removeLinkRules } from './link-rules.ts';
+import { alone } from './lock.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 import type { Nftables } from './nftables.ts';
 import { topology as t, type Uplink, uplink, uplinkCount } from './topology.ts';
@@ -70,8 +71,12 @@ const takenPrefixes = (host: NetworkNamespace) =>
     });
   });
 
+interface Addressed {
+  readonly addr_info?: readonly { readonly local?: string }[];
+}
+
 const addressesOf = (host: NetworkNamespace, family: 4 | 6): readonly string[] => {
-  const shown = ipList(host, [`-${family}`, 'address', 'show']) as { addr_info?: { local?: string }[] }[];
+  const shown = ipList(host, [`-${family}`, 'address', 'show']) as Addressed[];
   return [...new Set(shown.flatMap(({ addr_info }) => (addr_info ?? []).flatMap(({ local }) => local ?? [])))];
 };
 
@@ -145,26 +150,15 @@ const clean = (host: NetworkNamespace, nft: Nftables, run: string): void => {
   removeLinkRules(host);
 };
 
-const lockDirectory = '/run/cofferdam';
-
 /** One run at a time changes the host: the last one to end must not turn off what the next has just found on. */
-const alone = <T>(work: () => T): T => {
-  mkdirSync(lockDirectory, { recursive: true, mode: 0o755 });
-  const fd = openSync(`${lockDirectory}/host.lock`, 'a', 0o600);
-  try {
-    lockFile(fd);
-    return work();
-  } finally {
-    closeSync(fd);
-  }
-};
+const onHost = <T>(work: () => T): T => alone('/run/cofferdam/host.lock', work);
 
 /** Takes away what runs that are dead have left in the host. Returns their names. */
 export const cleanHost = (
   host: NetworkNamespace,
   nft: Nftables,
   isAlive: (run: string) => boolean,
-): readonly string[] => alone(() => cleanDead(host, nft, isAlive));
+): readonly string[] => onHost(() => cleanDead(host, nft, isAlive));
 
 const cleanDead = (host: NetworkNamespace, nft: Nftables, isAlive: (run: string) => boolean): readonly string[] => {
   const dead = runsIn(nft.list('list ruleset')).filter((run) => !isAlive(run));
@@ -173,28 +167,75 @@ const cleanDead = (host: NetworkNamespace, nft: Nftables, isAlive: (run: string)
 };
 
 export const linkToHost = (options: HostLinkOptions): HostLink => {
-  const link = alone(() => makeLink(options));
-  return { ...link, close: () => alone(link.close) };
+  const link = onHost(() => makeLink(options));
+  return { ...link, close: () => onHost(link.close) };
 };
+
+/** The addresses of a link that an earlier process made. Undefined: there is none. */
+const standingUplink = (host: NetworkNamespace, gateway: NetworkNamespace, link: string): Uplink | undefined => {
+  const at = (namespace: NetworkNamespace, name: string, family: 4 | 6): string | undefined => {
+    if (!(ipList(namespace, ['link', 'show']) as { ifname: string }[]).some(({ ifname }) => ifname === name))
+      return undefined;
+    const shown = ipList(namespace, [`-${family}`, 'address', 'show', 'dev', name, 'scope', 'global']) as Addressed[];
+    return shown.flatMap(({ addr_info }) => (addr_info ?? []).flatMap(({ local }) => local ?? []))[0];
+  };
+  const [host4, host6] = [at(host, link, 4), at(host, link, 6)];
+  const [gateway4, gateway6] = [at(gateway, t.uplinkInterface, 4), at(gateway, t.uplinkInterface, 6)];
+  return host4 === undefined || host6 === undefined || gateway4 === undefined || gateway6 === undefined
+    ? undefined
+    : { host4, host6, gateway4, gateway6 };
+};
+
+const deleteLink = (host: NetworkNamespace, link: string): void => {
+  const isThere = (): boolean => host.run(() => interfaceIndex(link)) !== 0;
+  if (!isThere()) return;
+  try {
+    ip(host, [`link delete ${link}`]);
+  } catch (e) {
+    // It may go by itself at the same moment, with the namespace of its other end.
+    if (isThere()) throw e;
+  }
+};
+
+const unlink = (host: NetworkNamespace, nft: Nftables, run: string): void => {
+  deleteLink(host, linkName(run));
+  clean(host, nft, run);
+};
+
+/** Takes away the link of a gateway that another process made. */
+export const unlinkHost = (host: NetworkNamespace, nft: Nftables, run: string): void =>
+  onHost(() => unlink(host, nft, run));
 
 const makeLink = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLink => {
   cleanDead(host, nft, isAlive);
-  const addresses = freeUplink(host, run);
   const link = linkName(run);
+  const standing = standingUplink(host, gateway, link);
+  const addresses = standing ?? freeUplink(host, run);
   let closed = false;
   const close = (): void => {
     if (closed) return;
     closed = true;
-    if ((ipList(host, ['link', 'show']) as { ifname: string }[]).some(({ ifname }) => ifname === link))
-      ip(host, [`link delete ${link}`]);
-    clean(host, nft, run);
+    unlink(host, nft, run);
   };
   try {
     const { gateway4, gateway6 } = addresses;
-    nft.run(hostRuleset({ run, link, gateway4, gateway6, host4: addressesOf(host, 4), host6: addressesOf(host, 6) }));
+    const own = hostRuleset({
+      run,
+      link,
+      gateway4,
+      gateway6,
+      host4: addressesOf(host, 4),
+      host6: addressesOf(host, 6),
+    });
+    // Anew also where it stands: in one step. Other tables may have lost our accept meanwhile, and a link may be gone without its table.
+    nft.run(`table inet ${tableOf(run)} {}\ndelete table inet ${tableOf(run)}\n${own}`);
+    nft.apply(removeTagged(nft.list('list ruleset'), run));
     nft.apply(acceptInForeignChains(nft.list('list chains'), run, link));
     forward(host, nft);
     addLinkRules(host);
+    if (standing !== undefined) return { uplink: addresses, interfaceName: link, close };
+    // Half of one, of a process that ended while it made it.
+    deleteLink(host, link);
     ip(host, [
       `link add ${link} type veth peer name ${t.uplinkInterface} netns ${gateway.path}`,
       `addr add ${addresses.host4}/${t.uplinkLength4} dev ${link}`,
@@ -206,7 +247,11 @@ const makeLink = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLi
       `addr add ${addresses.gateway6}/${t.uplinkLength6} dev ${t.uplinkInterface} nodad`,
       `link set ${t.uplinkInterface} up`,
     ]);
-    setKernel(host, { [`ipv4/conf/${link}/rp_filter`]: 0, [`ipv6/conf/${link}/accept_ra`]: 0 });
+    setKernel(host, {
+      [`ipv4/conf/${link}/rp_filter`]: 0,
+      [`ipv6/conf/${link}/accept_ra`]: 0,
+      [`ipv6/conf/${link}/keep_addr_on_down`]: 1,
+    });
     return { uplink: addresses, interfaceName: link, close };
   } catch (e) {
     close();

@@ -19,12 +19,12 @@ export interface HostRuleset {
   readonly host6: readonly string[];
 }
 
-const acceptTo = (family: 'ip' | 'ip6', addresses: readonly string[]): string =>
-  addresses.length === 0 ? '' : `${family} daddr { ${addresses.join(', ')} } accept`;
+const acceptTo = (family: 'ip' | 'ip6', from: string, addresses: readonly string[]): string =>
+  addresses.length === 0 ? '' : `${family} saddr ${from} ${family} daddr { ${addresses.join(', ')} } accept`;
 
 /**
  * Masquerades what the run sends, and lets nothing begin a connection towards it. What connection tracking did not take for part of a
- * flow has not been translated, and does not leave under an address of the run's inside.
+ * flow has not been translated: it neither leaves under an address of the run's inside nor reaches the host itself.
  */
 export const hostRuleset = (r: HostRuleset): string => `
 table inet ${tableOf(r.run)} {
@@ -41,8 +41,8 @@ table inet ${tableOf(r.run)} {
     type filter hook input priority filter - 1; policy accept;
     iifname != "${r.link}" accept
     icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
-    ${acceptTo('ip', r.host4)}
-    ${acceptTo('ip6', r.host6)}
+    ${acceptTo('ip', r.gateway4, r.host4)}
+    ${acceptTo('ip6', r.gateway6, r.host6)}
     drop
   }
 

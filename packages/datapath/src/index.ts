@@ -9,10 +9,20 @@
  * as it is, and what is not there is closed.
  */
 
+export { routeGateway } from './gateway-routes.ts';
 export { gatewayRuleset } from './gateway-ruleset.ts';
-export { cleanHost, type HostLink, type HostLinkOptions, linkName, linkToHost } from './host-link.ts';
+export { cleanHost, type HostLink, type HostLinkOptions, linkName, linkToHost, unlinkHost } from './host-link.ts';
 export { hasDefaultRoute } from './ip-command.ts';
-export { type InstalledName, type Kernel, kernelObjectFile, openKernel } from './kernel.ts';
+export {
+  type InstalledName,
+  type Kernel,
+  kernelObjectFile,
+  openKernel,
+  type RuleHits,
+  type StandingName,
+  type StandingTables,
+  standingTables,
+} from './kernel.ts';
 export {
   type AgentUse,
   decodeFlow,
@@ -33,5 +43,12 @@ export { answerBit, firstBit, firstMark, marks, paths, realAddresses, turns } fr
 export { createNameTranslation, type NameTranslation } from './name-translation.ts';
 export { createNetworkNamespace, currentNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
 export { type Nftables, NftError, openNftables } from './nftables.ts';
-export { createRunNetwork, type RunNetwork, routeGateway } from './run-network.ts';
+export { createRunNetwork, type RunNetwork } from './run-network.ts';
+export {
+  openSubnetNetwork,
+  removeSubnetNetwork,
+  type SubnetInterface,
+  type SubnetNetwork,
+  standsSubnetNetwork,
+} from './subnet-network.ts';
 export { topology, type Uplink } from './topology.ts';

@@ -22,14 +22,14 @@ export const layout = {
   },
   rule_info: { size: 8, flags: 0 },
   plan_header: { size: 3088, revision: 0, flags: 4, words: 8, epochs: 12, epoch_from: 16, epoch_row: 2064 },
-  control: { size: 8, slot: 0, live: 4 },
+  control: { size: 12, slot: 0, live: 4, layout: 8 },
   agent_key: { size: 24, ifindex: 0, family: 4, address: 8 },
   agent: { size: 20, id: 0, row: 4, flags: 8, mac: 12 },
   destination_key: { size: 24, bits: 0, family: 4, bytes: 5 },
   destination: { size: 8, row: 0, flags: 4 },
   port_page: { size: 1024, row: 0 },
   synthetic_key: { size: 20, family: 0, address: 4 },
-  synthetic: { size: 144, name: 0, count: 4, turn: 8, first: 12, real: 16 },
+  synthetic: { size: 148, name: 0, count: 4, turn: 8, first: 12, elsewhere: 16, real: 20 },
   name_rows: { size: 12, web: 0, sure: 4, host: 8 },
   flow_key: {
     size: 44,
@@ -93,6 +93,7 @@ export const limits = {
   portPage: 256,
   portPages: 2 * 256 + 1,
   ruleDefault: 0xffff,
+  layout: 1,
   agentKeys: 131_072,
 } as const;
 

@@ -1,5 +1,5 @@
 import koffi from 'koffi';
-import { E2BIG, EEXIST, ENOENT, ENOSPC, SystemCallError } from './libc.ts';
+import { closeDescriptor, E2BIG, EEXIST, ENOENT, ENOSPC, SystemCallError } from './libc.ts';
 
 /** libbpf 1.x: loading, maps, tc hooks, ring buffers, test runs. Every call that fails throws with its name and error. */
 const libbpf = koffi.load('libbpf.so.1');
@@ -12,6 +12,11 @@ const findProgram = libbpf.func('void *bpf_object__find_program_by_name(void *ob
 const mapFd = libbpf.func('int bpf_map__fd(void *map)');
 const setMaxEntries = libbpf.func('int bpf_map__set_max_entries(void *map, uint32_t entries)');
 const programFd = libbpf.func('int bpf_program__fd(void *program)');
+const reuseFd = libbpf.func('int bpf_map__reuse_fd(void *map, int fd)');
+const tcQuery = libbpf.func('int bpf_tc_query(const void *hook, void *opts)');
+const programFdById = libbpf.func('int bpf_prog_get_fd_by_id(uint32_t id)');
+const mapFdById = libbpf.func('int bpf_map_get_fd_by_id(uint32_t id)');
+const infoByFd = libbpf.func('int bpf_obj_get_info_by_fd(int fd, void *info, _Inout_ uint32_t *length)');
 const mapCreate = libbpf.func(
   'int bpf_map_create(int type, const char *name, uint32_t key, uint32_t value, uint32_t entries, const void *opts)',
 );
@@ -139,14 +144,22 @@ export interface BpfObject {
   close(): void;
 }
 
-/** Loads an object file; `sizes` gives maps other sizes than they were compiled with. */
-export const loadBpfObject = (path: string, sizes: Readonly<Record<string, number>> = {}): BpfObject => {
+/** Loads an object file; `sizes` gives maps other sizes than they were compiled with, `standing` the place of others that exist already. */
+export const loadBpfObject = (
+  path: string,
+  sizes: Readonly<Record<string, number>> = {},
+  standing: ReadonlyMap<string, number> = new Map(),
+): BpfObject => {
   const object = openFile(path, null);
   if (object === null) throw new SystemCallError('bpf_object__open_file', koffi.errno(), path);
   for (const [name, entries] of Object.entries(sizes)) {
     const map = findMap(object, name);
     if (map === null) throw new Error(`no map \`${name}\` in ${path}`);
     failing('bpf_map__set_max_entries', setMaxEntries(map, entries), name);
+  }
+  for (const [name, fd] of standing) {
+    const map = findMap(object, name);
+    if (map !== null) failing('bpf_map__reuse_fd', reuseFd(map, fd), name);
   }
   const result = loadObject(object);
   if (result < 0) {
@@ -170,31 +183,90 @@ export const loadBpfObject = (path: string, sizes: Readonly<Record<string, numbe
 
 const attachPoint = { ingress: 1, egress: 2 } as const;
 
-/** Attaches a program to an interface of the calling thread's namespace, as the first and only filter of its kind. */
-export const attachTc = (ifindex: number, direction: 'ingress' | 'egress', program: number): void => {
-  // struct bpf_tc_hook: size_t sz; int ifindex; enum attach_point; __u32 parent
+type Direction = keyof typeof attachPoint;
+
+/** struct bpf_tc_hook: size_t sz; int ifindex; enum attach_point; __u32 parent. */
+const tcHook = (ifindex: number, points: number): Buffer => {
   const hook = Buffer.alloc(24);
   hook.writeBigUInt64LE(24n, 0);
   hook.writeInt32LE(ifindex, 8);
-  hook.writeInt32LE(attachPoint.ingress | attachPoint.egress, 12);
+  hook.writeInt32LE(points, 12);
+  return hook;
+};
+
+/** struct bpf_tc_opts: size_t sz; int prog_fd; __u32 flags, prog_id, handle, priority. Ours is the first filter of each hook. */
+const tcOptions = (): Buffer => {
+  const opts = Buffer.alloc(32);
+  opts.writeBigUInt64LE(32n, 0);
+  opts.writeUInt32LE(1, 20);
+  opts.writeUInt32LE(1, 24);
+  return opts;
+};
+const BPF_TC_F_REPLACE = 1;
+
+/** Attaches a program to an interface of the calling thread's namespace, in the place of the one that was there. */
+export const attachTc = (ifindex: number, direction: Direction, program: number): void => {
+  const hook = tcHook(ifindex, attachPoint.ingress | attachPoint.egress);
   const made = hookCreate(hook);
   if (made < 0 && made !== -EEXIST) failing('bpf_tc_hook_create', made);
   hook.writeInt32LE(attachPoint[direction], 12);
-  // struct bpf_tc_opts: size_t sz; int prog_fd; __u32 flags, prog_id, handle, priority
-  const opts = Buffer.alloc(32);
-  opts.writeBigUInt64LE(32n, 0);
+  const opts = tcOptions();
   opts.writeInt32LE(program, 8);
-  opts.writeUInt32LE(1, 20);
-  opts.writeUInt32LE(1, 24);
+  opts.writeUInt32LE(BPF_TC_F_REPLACE, 12);
   failing('bpf_tc_attach', attach(hook, opts), direction);
+};
+
+/** Whether a program is where {@link attachTc} puts it. */
+export const isTcAttached = (ifindex: number, direction: Direction): boolean =>
+  tcQuery(tcHook(ifindex, attachPoint[direction]), tcOptions()) === 0;
+
+/** Calls `read` with what the kernel says of an object: the layouts are those of <linux/bpf.h>, which only grow at the end. */
+const infoOf = (fd: number, size: number, prepared = Buffer.alloc(size)): Buffer => {
+  failing('bpf_obj_get_info_by_fd', infoByFd(fd, prepared, [size]));
+  return prepared;
+};
+
+const mapsOfProgram = (fd: number): readonly number[] => {
+  // struct bpf_prog_info: nr_map_ids at 52, map_ids at 56
+  const count = infoOf(fd, 80).readUInt32LE(52);
+  const ids = Buffer.alloc(4 * count);
+  const asked = Buffer.alloc(80);
+  asked.writeUInt32LE(count, 52);
+  asked.writeBigUInt64LE(koffi.address(ids), 56);
+  held.buffers = [ids];
+  infoOf(fd, 80, asked);
+  return Array.from({ length: count }, (_, i) => ids.readUInt32LE(4 * i));
+};
+
+/** struct bpf_map_info: type 0, id 4, key_size 8, value_size 12, max_entries 16, map_flags 20, name 24. */
+const mapName = (fd: number): string => infoOf(fd, 80).toString('latin1', 24, 40).replace(/\0.*$/, '');
+export const valueSize = (fd: number): number => infoOf(fd, 80).readUInt32LE(12);
+
+/**
+ * The maps of the programs that are attached to an interface of the calling thread's namespace, by name, as descriptors of this process.
+ * Empty where nothing is attached.
+ */
+export const attachedMaps = (ifindex: number): ReadonlyMap<string, number> => {
+  const maps = new Map<string, number>();
+  for (const point of Object.values(attachPoint)) {
+    const opts = tcOptions();
+    if (tcQuery(tcHook(ifindex, point), opts) < 0) continue;
+    const program = failing('bpf_prog_get_fd_by_id', programFdById(opts.readUInt32LE(16)));
+    for (const id of mapsOfProgram(program)) {
+      const fd = failing('bpf_map_get_fd_by_id', mapFdById(id));
+      const name = mapName(fd);
+      // Constants belong to their program.
+      if (maps.has(name) || name.includes('.')) closeDescriptor(fd);
+      else maps.set(name, fd);
+    }
+    closeDescriptor(program);
+  }
+  return maps;
 };
 
 /** Removes both hooks of an interface with whatever is attached to them. */
 export const detachTc = (ifindex: number): void => {
-  const hook = Buffer.alloc(24);
-  hook.writeBigUInt64LE(24n, 0);
-  hook.writeInt32LE(ifindex, 8);
-  hook.writeInt32LE(attachPoint.ingress | attachPoint.egress, 12);
+  const hook = tcHook(ifindex, attachPoint.ingress | attachPoint.egress);
   failing('bpf_tc_hook_destroy', hookDestroy(hook));
 };
 

@@ -11,6 +11,7 @@ const socketC = libc.func('int socket(int domain, int type, int protocol)');
 const setsockoptC = libc.func('int setsockopt(int fd, int level, int name, const void *value, unsigned int length)');
 const bindC = libc.func('int bind(int fd, const void *address, unsigned int length)');
 const listenC = libc.func('int listen(int fd, int backlog)');
+const getpeernameC = libc.func('int getpeername(int fd, void *address, _Inout_ unsigned int *length)');
 const connectC = libc.func('int connect(int fd, const void *address, unsigned int length)');
 const indexC = libc.func('unsigned int if_nametoindex(const char *name)');
 const mountC = libc.func(
@@ -42,6 +43,7 @@ const checked = (call: string, result: number, detail = ''): number => {
 /** Numbers of <asm-generic/errno.h>, the same on every architecture that is supported. */
 export const ENOENT = 2;
 export const E2BIG = 7;
+const EWOULDBLOCK = 11;
 export const EEXIST = 17;
 export const ENOSPC = 28;
 const EINPROGRESS = 115;
@@ -82,6 +84,9 @@ export const connectSocket = (fd: number, address: Buffer, text: string): void =
     throw new SystemCallError('connect', koffi.errno(), text);
 };
 
+/** Whether a stream socket has its other end. */
+export const isConnected = (fd: number): boolean => getpeernameC(fd, Buffer.alloc(28), [28]) === 0;
+
 const MS_BIND = 4096;
 const MNT_DETACH = 2;
 export const bindMount = (source: string, target: string): void =>
@@ -90,8 +95,15 @@ export const bindMount = (source: string, target: string): void =>
 export const unmount = (target: string): boolean => umountC(target, MNT_DETACH) === 0;
 
 const LOCK_EX = 2;
+const LOCK_NB = 4;
 /** Waits for a lock of the whole file, which ends with its last descriptor: also where the process is killed. */
 export const lockFile = (fd: number): void => void checked('flock', flockC(fd, LOCK_EX));
+/** The same without waiting. False: another has it. */
+export const tryLockFile = (fd: number): boolean => {
+  if (flockC(fd, LOCK_EX | LOCK_NB) === 0) return true;
+  if (koffi.errno() === EWOULDBLOCK) return false;
+  throw new SystemCallError('flock', koffi.errno(), '');
+};
 
 /** Index of an interface in the namespace of the calling thread; 0 where there is none. */
 export const interfaceIndex = (name: string): number => indexC(name);

@@ -6,6 +6,7 @@ import {
   bindSocket,
   closeDescriptor,
   connectSocket,
+  isConnected,
   listenSocket,
   openSocket,
   SOCK_DGRAM,
@@ -68,7 +69,10 @@ export const openListener = (namespace: NetworkNamespace, options: ListenerOptio
     }
   });
 
-/** A connection that begins inside a namespace. It reports `connect` never, and fails as any socket does. */
+/** Milliseconds between two looks whether a connection is made. */
+const look = 5;
+
+/** A connection that begins inside a namespace. It reports `connect` and fails as any socket does. */
 export const connectFrom = (namespace: NetworkNamespace, address: Address, port: number): Socket => {
   const fd = namespace.run(() => {
     const made = openSocket(address.family === 6 ? AF_INET6 : AF_INET, SOCK_STREAM);
@@ -80,5 +84,12 @@ export const connectFrom = (namespace: NetworkNamespace, address: Address, port:
       throw e;
     }
   });
-  return new Socket({ fd, allowHalfOpen: true });
+  const socket = new Socket({ fd, allowHalfOpen: true });
+  // Node takes a descriptor that it is given for connected.
+  const timer = setInterval(() => {
+    if (socket.destroyed || isConnected(fd)) clearInterval(timer);
+    if (!socket.destroyed && isConnected(fd)) socket.emit('connect');
+  }, look);
+  socket.once('close', () => clearInterval(timer));
+  return socket;
 };

@@ -14,8 +14,19 @@ export interface NameTranslation {
    * called before the program is told, and {@link settle} afterwards. Returns the turn that the program has to use.
    */
   set(synthetic: Address, addresses: readonly Address[]): number;
+  /**
+   * Takes over what an earlier process made synthetic addresses stand for, as the program knows it, in one step. Netfilter may have lost it,
+   * or have more: that process may have ended between telling one and the other.
+   */
+  restore(standing: readonly StandingTranslation[]): void;
   /** Takes away what the program does not use any more. */
   settle(synthetic: Address): void;
+}
+
+export interface StandingTranslation {
+  readonly synthetic: Address;
+  readonly turn: number;
+  readonly addresses: readonly Address[];
 }
 
 interface Standing {
@@ -30,8 +41,10 @@ export const createNameTranslation = (nft: Nftables): NameTranslation => {
   /** Elements by their text. */
   const elements = (key: string, { turn, addresses }: Standing): readonly string[] =>
     addresses.map((address, place) => `0x${firstMark(pathOf(turn, place)).toString(16)} . ${key} : ${address}`);
+  const changing = (verb: 'add' | 'delete', family: 4 | 6, list: readonly string[]): string =>
+    list.length === 0 ? '' : `${verb} element inet cofferdam real${family} { ${list.join(', ')} }\n`;
   const change = (verb: 'add' | 'delete', synthetic: Address, list: readonly string[]): void => {
-    if (list.length > 0) nft.run(`${verb} element inet cofferdam real${synthetic.family} { ${list.join(', ')} }`);
+    if (list.length > 0) nft.run(changing(verb, synthetic.family, list));
   };
 
   const settle = (synthetic: Address): void => {
@@ -61,6 +74,20 @@ export const createNameTranslation = (nft: Nftables): NameTranslation => {
       );
       current.set(key, after);
       return after.turn;
+    },
+    restore(standing) {
+      for (const { synthetic, turn, addresses } of standing)
+        current.set(formatAddress(synthetic), { turn, addresses: addresses.map(formatAddress) });
+      const known = (family: 4 | 6): readonly string[] =>
+        standing
+          .filter(({ synthetic }) => synthetic.family === family)
+          .map(({ synthetic }) => formatAddress(synthetic))
+          .flatMap((key) => elements(key, current.get(key)!));
+      nft.run(
+        ([4, 6] as const)
+          .map((family) => `flush map inet cofferdam real${family}\n${changing('add', family, known(family))}`)
+          .join(''),
+      );
     },
     settle,
   };

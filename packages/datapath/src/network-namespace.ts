@@ -1,5 +1,6 @@
-import { closeSync, existsSync, openSync, rmSync } from 'node:fs';
-import { bindMount, CLONE_NEWNET, closeDescriptor, openPath, setns, unmount, unshare } from './libc.ts';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { bindMount, CLONE_NEWNET, closeDescriptor, openPath, setns, tryLockFile, unmount, unshare } from './libc.ts';
 
 /**
  * A network namespace that lives as long as this process holds its descriptor (or something runs in it): a process
@@ -53,12 +54,21 @@ export const createNetworkNamespace = (): NetworkNamespace => {
   }
 };
 
-/** A new namespace that outlives this process: a bind mount on `file` holds it. Closing it lets go of the descriptor only. */
+/** Lets a namespace outlive this process: a bind mount on `file` holds it. Where it holds it already, nothing. */
+export const keepNamespace = (namespace: NetworkNamespace, file: string): void => {
+  const there = statSync(file, { throwIfNoEntry: false });
+  const own = fstatSync(namespace.fd);
+  if (there?.ino === own.ino && there.dev === own.dev) return;
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  closeSync(openSync(file, 'a', 0o600));
+  bindMount(namespace.path, file);
+};
+
+/** A new namespace that is held by `file`. Closing it lets go of the descriptor only. */
 export const holdNamespace = (file: string): NetworkNamespace => {
-  closeSync(openSync(file, 'w', 0o600));
   const made = createNetworkNamespace();
   try {
-    bindMount(made.path, file);
+    keepNamespace(made, file);
     return made;
   } catch (e) {
     made.close();
@@ -66,6 +76,9 @@ export const holdNamespace = (file: string): NetworkNamespace => {
     throw e;
   }
 };
+
+/** Whether this is the only process that has claimed the namespace, whatever it is held by. The claim ends with the descriptor. */
+export const claimNamespace = ({ fd }: NetworkNamespace): boolean => tryLockFile(fd);
 
 /** The namespace that an earlier process holds on `file`. Undefined: there is none. */
 export const heldNamespace = (file: string): NetworkNamespace | undefined => {

@@ -84,40 +84,16 @@ export const createRunNetwork = (): RunNetwork => {
       `neigh replace ${t.agent6} lladdr ${t.agentMac} dev ${t.agentInterface} nud permanent`,
       `neigh replace ${t.nowhere4} lladdr ${t.nowhereMac} dev ${t.agentInterface} nud permanent`,
       `neigh replace ${t.nowhere6} lladdr ${t.nowhereMac} dev ${t.agentInterface} nud permanent`,
+      `route add ${t.agent4}/32 via ${t.nowhere4} dev ${t.agentInterface} onlink table ${t.replyTable}`,
     ]);
+    ip(
+      gateway,
+      [`route add ${t.agent6}/128 via ${t.nowhere6} dev ${t.agentInterface} onlink table ${t.replyTable}`],
+      6,
+    );
     return network;
   } catch (e) {
     network.close();
     throw e;
   }
 };
-
-/** Routes of the gateway that need its uplink: the way out, the proxy's local delivery, and replies to nowhere. */
-export const routeGateway = (
-  gateway: NetworkNamespace,
-  way: { readonly via4: string; readonly via6: string; readonly proxyMark: number },
-): void => {
-  const mark = `0x${way.proxyMark.toString(16)}`;
-  ip(gateway, [
-    `route add default via ${way.via4} dev ${t.uplinkInterface}`,
-    ...policyRules(mark),
-    `route add local 0.0.0.0/0 dev lo table ${t.proxyTable}`,
-    `route add ${t.agent4}/32 via ${t.nowhere4} dev ${t.agentInterface} onlink table ${t.replyTable}`,
-  ]);
-  ip(
-    gateway,
-    [
-      `route add default via ${way.via6} dev ${t.uplinkInterface}`,
-      ...policyRules(mark),
-      `route add local ::/0 dev lo table ${t.proxyTable}`,
-      `route add ${t.agent6}/128 via ${t.nowhere6} dev ${t.agentInterface} onlink table ${t.replyTable}`,
-    ],
-    6,
-  );
-};
-
-const policyRules = (proxyMark: string): readonly string[] => [
-  // By interface and mark: `src_valid_mark` would otherwise break the lookup by mark alone.
-  `rule add pref 100 iif ${t.agentInterface} fwmark ${proxyMark} lookup ${t.proxyTable}`,
-  `rule add pref 101 iif ${t.uplinkInterface} lookup ${t.replyTable}`,
-];

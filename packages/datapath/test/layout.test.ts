@@ -88,6 +88,7 @@ test('constants are those of the header', () => {
   same('NAME_BYTES', limits.nameBytes);
   same('HELLO_SLOTS', limits.helloSlots);
   same('MAX_EPOCHS', limits.epochs);
+  same('LAYOUT', limits.layout);
   same('AGENT_KEYS', limits.agentKeys);
   same('PORT_PAGE', limits.portPage);
   assert.equal(limits.portPages, 2 * 256 + 1);

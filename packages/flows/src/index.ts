@@ -19,6 +19,15 @@ export {
 } from './describe.ts';
 export { encodeRecord } from './encode.ts';
 export { matchesFilter, type RecordFilter } from './filter.ts';
+export {
+  type FlowGroups,
+  type GroupedFlows,
+  type Grouping,
+  type GroupSummary,
+  groupFlows,
+  groupings,
+  mostKeys,
+} from './grouping.ts';
 export { type Hint, type HintContext, hint, httpCondition } from './hint.ts';
 export { recordLine } from './line.ts';
 export { parseRecord } from './parse.ts';
@@ -35,6 +44,18 @@ export {
   type Traffic,
   type WouldBeVerdict,
 } from './record.ts';
+export {
+  createRuleTally,
+  type Decided,
+  decidedIn,
+  noUse,
+  type RuleTally,
+  type RuleUse,
+  ruleKey,
+  sumOfUses,
+} from './rule-use.ts';
+export { encodeRulesReport, parseRulesReport, type ReportedRule, type RulesReport, useData } from './rules-report.ts';
+export { mostLive, type Settling, settling } from './settled.ts';
 export { type DestinationSummary, deniedNames, type Summary, summarise } from './summary.ts';
 export { type Column, recordColumns, recordTable, runColumn } from './table.ts';
 export { sanitise } from './text.ts';

@@ -36,11 +36,19 @@ const lastClaimedId = 0xffffffff;
  * by another name's rows. A new flow that claims a forgotten name misses it, as if it were claimed for the first time, and its client sends
  * again once it is classified.
  */
-export const createClaimedNames = (table: ClaimedNameTable, most: number): ClaimedNames => {
+export const createClaimedNames = (
+  table: ClaimedNameTable,
+  most: number,
+  restored: Iterable<readonly [number, DomainName]> = [],
+): ClaimedNames => {
   /** Both by the time of their last claim, as far as it is known: the oldest first. */
   const known = new Map<DomainName, number>();
   const leaving = new Map<DomainName, number>();
   let next = firstClaimedId;
+  for (const [id, name] of restored) {
+    known.set(name, id);
+    next = Math.max(next, id + 1);
+  }
 
   const keep = (name: DomainName, id: number): void => {
     leaving.delete(name);

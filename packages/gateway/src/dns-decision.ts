@@ -99,5 +99,7 @@ export const decideQuestion = (
   const grant = gate.grantOf(agent, name, at);
   if (grant.kind === 'none') return refuse('dns-not-permitted');
   if (family === undefined) return { kind: 'pass', name, type, grant };
-  return family === 6 && !options.ipv6 ? empty : { kind: 'synthesise', name, family, grant };
+  // Who has IPv6 alone reaches what is upstream over IPv4 by the proxy.
+  const isCutOff = family === 6 && !options.ipv6 && agent.families.has(4);
+  return isCutOff ? empty : { kind: 'synthesise', name, family, grant };
 };

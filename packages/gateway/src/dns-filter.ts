@@ -1,5 +1,5 @@
 import { type AgentIdentity, type DnsRecord, type Endpoint, recordVersion, sanitise } from '@cofferdam/flows';
-import type { Address } from '@cofferdam/net';
+import type { Address, Family } from '@cofferdam/net';
 import type { Reason, Verdict } from '@cofferdam/verdict';
 import {
   answerToUnreadable,
@@ -7,6 +7,7 @@ import {
   type DnsQuery,
   encodeDns,
   parseDnsQuery,
+  recordType,
   responseCode,
 } from '@cofferdam/wire';
 import { type DnsDecision, decideQuestion } from './dns-decision.ts';
@@ -72,6 +73,7 @@ interface Outcome {
 /** RFC 9715, section 3.1: larger answers go by TCP, whatever the client says it takes. */
 const largestUdp = 1232;
 const localTtl = 60;
+const addressType = { 4: recordType.A, 6: recordType.AAAA } as const;
 const serverLimit = 65_535;
 
 export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
@@ -114,6 +116,13 @@ export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
       : ({ ok: false, lifted: undefined } as const);
   };
 
+  /** Of which families addresses are asked for, in order: an agent that has only one family reaches the other by the proxy. */
+  const familiesFor = (agent: GateAgent, family: Family): readonly Family[] => {
+    const other = family === 4 ? 6 : 4;
+    const wanted: readonly Family[] = agent.families.has(other) ? [family] : [family, other];
+    return wanted.filter((one) => one === 4 || options.ipv6);
+  };
+
   const synthesise = async (
     query: DnsQuery,
     decision: Extract<DnsDecision, { kind: 'synthesise' }>,
@@ -122,23 +131,35 @@ export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
     at: number,
   ): Promise<Outcome> => {
     const { name, family } = decision;
-    const answer = await options.resolver.resolve(name, query.question.type);
-    if (answer.kind === 'failed') return denied(failure(query, 'dns-upstream'), 'dns-upstream');
-    const ttl = answerTtl(answer.ttl);
-    if (answer.kind !== 'records')
-      return permitted(negativeAnswer(query, answer.kind === 'nodata', ttl), 'dns-answered');
-    const addresses = answer.records.flatMap(({ data }) => (data.kind === 'address' ? [data.address] : []));
-    // Whoever runs a permitted zone could otherwise point it at another name's synthetic address.
-    const keep = (address: Address): boolean =>
-      !options.names.contains(address) && gate.usableAddress(agent, name, address, at);
-    if (!addresses.some(keep)) return denied(refusal(query, 'dns-address-denied'), 'dns-address-denied', addresses);
-    const bound = await options.names.bind({ name, agent: agent.name, family, addresses, keep, ttl, at });
-    if (!bound.ok) return denied(failure(query, 'name-table-full'), 'name-table-full', addresses);
-    const synthetic = [family === 4 ? bound.value.v4 : bound.value.v6];
-    return permitted(addressAnswer(query, synthetic, ttl), 'dns-answered', {
-      synthetic,
-      addresses: addresses.filter(keep),
-    });
+    let otherwise: Outcome | undefined;
+    for (const asked of familiesFor(agent, family)) {
+      const answer = await options.resolver.resolve(name, addressType[asked]);
+      if (answer.kind === 'failed') {
+        otherwise ??= denied(failure(query, 'dns-upstream'), 'dns-upstream');
+        continue;
+      }
+      const ttl = answerTtl(answer.ttl);
+      if (answer.kind !== 'records') {
+        otherwise ??= permitted(negativeAnswer(query, answer.kind === 'nodata', ttl), 'dns-answered');
+        continue;
+      }
+      const addresses = answer.records.flatMap(({ data }) => (data.kind === 'address' ? [data.address] : []));
+      // Whoever runs a permitted zone could otherwise point it at another name's synthetic address.
+      const keep = (address: Address): boolean =>
+        !options.names.contains(address) && gate.usableAddress(agent, name, address, at);
+      if (!addresses.some(keep)) {
+        otherwise = denied(refusal(query, 'dns-address-denied'), 'dns-address-denied', addresses);
+        continue;
+      }
+      const bound = await options.names.bind({ name, agent: agent.name, family: asked, addresses, keep, ttl, at });
+      if (!bound.ok) return denied(failure(query, 'name-table-full'), 'name-table-full', addresses);
+      const synthetic = [family === 4 ? bound.value.v4 : bound.value.v6];
+      return permitted(addressAnswer(query, synthetic, ttl), 'dns-answered', {
+        synthetic,
+        addresses: addresses.filter(keep),
+      });
+    }
+    return otherwise ?? permitted(negativeAnswer(query, true, localTtl), 'dns-answered');
   };
 
   const pass = async (query: DnsQuery, decision: Extract<DnsDecision, { kind: 'pass' }>): Promise<Outcome> => {

@@ -17,7 +17,8 @@ import {
 } from '@cofferdam/wire';
 
 /** Seconds. What an agent is told lives a minute at most, so that a changed policy or address is noticed soon. */
-export const answerTtl = (ttl: number): number => Math.min(Math.max(Math.floor(ttl), 5), 60);
+export const longestTtl = 60;
+export const answerTtl = (ttl: number): number => Math.min(Math.max(Math.floor(ttl), 5), longestTtl);
 
 /** The name in an answer must be the question's own, in the case it was asked. */
 const owned = (query: DnsQuery, type: number, ttl: number, data: DnsRecord['data']): DnsRecord => ({

@@ -1,6 +1,6 @@
 import { type Endpoint, type FlowRecord, recordVersion, type WouldBeVerdict } from '@cofferdam/flows';
 import type { Address } from '@cofferdam/net';
-import type { Facts, WouldBe } from '@cofferdam/verdict';
+import type { Facts, Reason } from '@cofferdam/verdict';
 import type { Gate, GateAgent } from './gate.ts';
 import type { Settled } from './judgement.ts';
 
@@ -10,6 +10,8 @@ export interface FlowLogOptions {
   readonly now: () => number;
   readonly nextId: () => string;
   readonly emit: (record: FlowRecord) => void;
+  /** Told of every decision, also where its rule says that nothing is to be recorded. */
+  readonly decided?: (gate: Gate | undefined, judgement: Settled, facts: Facts) => void;
 }
 
 /** What does not change while a flow lasts. */
@@ -26,8 +28,19 @@ export interface Payload {
   readonly toAgent: bigint;
 }
 
-const wouldBeOf = (gate: Gate, wouldBe: WouldBe | undefined): WouldBeVerdict | undefined => {
+/** Where these end a flow, the walk waited for what nobody gives: the walk with everything enforced need not have waited. */
+const ofWaiting: ReadonlySet<Reason> = new Set(['would-need-opening', 'facts-unknown', 'flow-cut']);
+
+/**
+ * The would-be verdict of the walk. What the gateway denied by itself, or would have, it might deny whatever permits it, so that a permit is not
+ * known then.
+ */
+const wouldBeOf = (gate: Gate, facts: Facts, judgement: Settled): WouldBeVerdict | undefined => {
+  const wouldBe = gate.wouldBe(facts);
   if (wouldBe === undefined || wouldBe === 'unknown') return wouldBe;
+  const walked = gate.decide(facts);
+  const ofWalk = walked.kind === 'decided' && walked.reason === judgement.reason;
+  if (wouldBe.verdict === 'permit' && !ofWalk && !ofWaiting.has(judgement.reason)) return 'unknown';
   const rule = gate.rule(wouldBe.rule)?.reference;
   return { verdict: wouldBe.verdict, ...(rule === undefined ? {} : { rule }), reason: wouldBe.reason };
 };
@@ -56,7 +69,7 @@ export const createFlowLog = (options: FlowLogOptions) => {
     ) {
       return;
     }
-    const wouldBe = gate === undefined ? undefined : wouldBeOf(gate, gate.wouldBe(facts));
+    const wouldBe = gate === undefined ? undefined : wouldBeOf(gate, facts, judgement);
     options.emit({
       version: recordVersion,
       ...more,
@@ -87,7 +100,8 @@ export const createFlowLog = (options: FlowLogOptions) => {
       toAgent: { bytes: payload.toAgent, packets: 0n },
     });
   };
-  return { write, now: options.now, nextId: options.nextId };
+  const decided = options.decided ?? (() => undefined);
+  return { write, decided, now: options.now, nextId: options.nextId };
 };
 
 export type FlowLog = ReturnType<typeof createFlowLog>;

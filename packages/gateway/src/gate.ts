@@ -1,5 +1,5 @@
 import type { AgentIdentity, RuleReference } from '@cofferdam/flows';
-import type { Address, DomainName } from '@cofferdam/net';
+import type { Address, DomainName, Family } from '@cofferdam/net';
 import type { NameClass } from '@cofferdam/plan';
 import type { Decision, Facts, RuleIndex, WouldBe } from '@cofferdam/verdict';
 
@@ -19,6 +19,8 @@ export interface GateAgent {
   readonly interface: string;
   readonly source: Address;
   readonly identity: AgentIdentity;
+  /** Those of its addresses, on every interface. */
+  readonly families: ReadonlySet<Family>;
   /** Its containment is monitored: denials that no rule makes are lifted. */
   readonly monitored: boolean;
 }

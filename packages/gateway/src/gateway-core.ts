@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import {
   bootTime,
+  connectFrom,
   gatewayRuleset,
   hasDefaultRoute,
   type Kernel,
@@ -12,11 +13,21 @@ import {
   openListener,
   openNftables,
   type Quotas,
+  standingTables,
   topology,
 } from '@cofferdam/datapath';
 import type { AnyRecord } from '@cofferdam/flows';
-import { type Address, formatAddress, type Prefix, parseAddress, parsePrefix } from '@cofferdam/net';
+import {
+  type Address,
+  addressesEqual,
+  formatAddress,
+  type Prefix,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
+} from '@cofferdam/net';
 import { classifyName, isReservedDestination, type LoadedPlan } from '@cofferdam/plan';
+import { createCounters } from './counters.ts';
 import { mayDial } from './dial-guard.ts';
 import { createDnsFilter } from './dns-filter.ts';
 import { createDnsServer, dnsServerDefaults } from './dns-server.ts';
@@ -30,10 +41,14 @@ import { createRecordBudget, defaultRecordBudget } from './record-budget.ts';
 import { createRecordWriter } from './record-writer.ts';
 import { listenOn } from './run-relays.ts';
 import { seldom } from './seldom.ts';
+import { createStatus, type GatewayStatus } from './status.ts';
+import { type MetricsAddress, type StatusSocket, serveMetrics, serveStatus } from './status-server.ts';
+import { capacityOf } from './status-tables.ts';
 import { defaultPool } from './synthetic-pool.ts';
 import { createTunnelBudget, defaultTunnelBudget } from './tunnel-budget.ts';
+import { createUntoldDenials } from './untold-denials.ts';
 import type { UpstreamServer } from './upstream-exchange.ts';
-import { createUpstreamResolver, upstreamDefaults } from './upstream-resolver.ts';
+import { createUpstreamResolver, type UpstreamOptions, upstreamDefaults } from './upstream-resolver.ts';
 
 /**
  * What every gateway is, whatever network it stands in: kernel program, netfilter, DNS filter, proxy, flow log, and one plan for all of
@@ -49,7 +64,12 @@ export interface GatewayCoreOptions {
   readonly plan: LoadedPlan;
   readonly quotas: Quotas;
   readonly resolvers: readonly UpstreamServer[];
+  /** Zones that have resolvers of their own. */
+  readonly forward?: UpstreamOptions['forward'];
   readonly emit: (record: AnyRecord) => void;
+  /** Where the status is told. Absent: nowhere. */
+  readonly statusSocket?: StatusSocket;
+  readonly metrics?: MetricsAddress;
   /** Something failed that the gateway can go on without. */
   readonly warn: (text: string) => void;
 }
@@ -59,6 +79,10 @@ export interface GatewayPlace {
   readonly host: NetworkNamespace;
   readonly gateway: NetworkNamespace;
   readonly interfaces: readonly AgentInterface[];
+  /** Whether an earlier process may have left programs and tables there, which then go on. */
+  readonly standing: boolean;
+  /** Whether flows go on when this process ends, so that their records must not. */
+  readonly outlives: boolean;
 }
 
 /** An interface behind which agents live. */
@@ -66,10 +90,13 @@ export interface AgentInterface {
   readonly name: string;
   /** The gateway's own addresses on it, which agents may use as their resolver. */
   readonly own: readonly Address[];
+  /** Where agents may be that the proxy connects to: the gateway's own addresses are not dialled, whatever is here. */
+  readonly behind: readonly Prefix[];
 }
 
 export interface GatewayCore {
   readonly kernel: Kernel;
+  readonly status: GatewayStatus;
   /** Puts another plan in force in one step; live flows are judged by it. Throws, and changes nothing, where it does not fit. */
   readonly renew: (plan: LoadedPlan) => void;
 }
@@ -98,6 +125,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
       proxyPort: topology.proxyPort,
       own4: topology.own4,
       own6: topology.own6,
+      standing: options.place.standing,
     }),
   );
 
@@ -107,7 +135,9 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   const now = (): number => Date.now();
   const warn = seldom(options.warn, clock);
   let counter = 0;
-  const nextId = (): string => `${options.gateway}-${(++counter).toString(36)}`;
+  // Records of an earlier process have ids too.
+  const session = options.place.outlives ? `${options.gateway}-${now().toString(36)}` : options.gateway;
+  const nextId = (): string => `${session}-${(++counter).toString(36)}`;
   const recordBudget = createRecordBudget(defaultRecordBudget);
   const records = createRecordWriter({
     gateway: options.gateway,
@@ -115,12 +145,18 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     now,
     nextId,
     revision: () => gate.revision,
-    write: options.emit,
+    write: (record) => {
+      counters.written(record);
+      options.emit(record);
+    },
   });
 
   let receive: Parameters<typeof openKernel>[1] = () => undefined;
-  const kernel = openKernel(options.objectFile, (event) => receive(event));
+  const standing = options.place.standing ? gateway.run(() => standingTables(interfaces[0]!.name)) : undefined;
+  const kernel = openKernel(options.objectFile, (event) => receive(event), {}, standing);
   undo(kernel.close);
+  const began = bootTime();
+  const counters = createCounters({ now, began });
   kernel.setQuotas(options.quotas);
   const indexOf = new Map(interfaces.map(({ name }) => [name, gateway.run(() => kernel.attach(name))]));
   const nameOfIndex = new Map([...indexOf].map(([name, index]) => [index, name]));
@@ -130,13 +166,29 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     pools: [topology.pool4, topology.pool6],
     own: [topology.own4, topology.own6],
   };
-  kernel.apply(plan, placement);
-
   const names = createKernelNames({
     kernel,
     nft,
     pool: { ...defaultPool, v4: prefixOf(topology.pool4), v6: prefixOf(topology.pool6) },
     plan: () => plan,
+    now,
+  });
+  const classified = (by: LoadedPlan) => names.entries().map(([id, name]) => ({ id, classes: classifyName(by, name) }));
+  kernel.apply(plan, placement, classified(plan));
+  const wallTime = (boot: bigint): number => now() - Number((bootTime() - boot) / 1_000_000n);
+  const status = createStatus({
+    gateway: options.gateway,
+    plan: plan.plan,
+    quotas: options.quotas,
+    kernel,
+    capacity: (table) => capacityOf(kernel, table),
+    counters,
+    standing: standing !== undefined && standing.size > 0,
+    names: () => names.entries().length,
+    held: () => proxy.held(),
+    agentAt: (address, index) => gate.agentAt(address, nameOfIndex.get(index) ?? '')?.name,
+    now,
+    wallTime,
   });
 
   const flowLog = createKernelFlowLog({
@@ -144,19 +196,28 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     interfaceOf: (index) => nameOfIndex.get(index) ?? '',
     gate: current,
     nameOf: names.nameOf,
+    began,
     isPooled: names.book.contains,
-    wallTime: (boot) => now() - Number((bootTime() - boot) / 1_000_000n),
+    wallTime,
     now,
     nextId,
+    flowId: ({ ifindex, sourcePort }, start) =>
+      `${options.gateway}-${[start, ifindex, sourcePort].map((number) => number.toString(36)).join('.')}`,
     emit: records.emit,
+    observe: counters.kernelFlow,
     forget: kernel.forget,
     deny: kernel.deny,
     classify: names.claim,
   });
   receive = flowLog.receive;
+  const untold = createUntoldDenials(kernel.uses());
   const poll = setInterval(kernel.poll, pollMilliseconds);
   const sweep = setInterval(() => {
     flowLog.sweep(kernel.flows(), bootTime());
+    for (const { use, count } of untold.since(kernel.uses())) {
+      const agent = use.address && gate.agentAt(use.address, nameOfIndex.get(use.ifindex) ?? '');
+      recordBudget.suppress(agent?.identity ?? { labels: {} }, 'untold', now(), count);
+    }
     records.report(now());
     names.tidy();
   }, sweepMilliseconds);
@@ -166,7 +227,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     clearInterval(poll);
     clearInterval(sweep);
     kernel.poll();
-    flowLog.finish(kernel.flows());
+    if (!options.place.outlives) flowLog.finish(kernel.flows());
     const lost = kernel.eventsLost();
     if (lost > 0n) options.warn(`${lost} events came faster than they were read: their flow records are missing`);
   });
@@ -174,6 +235,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   const resolver = createUpstreamResolver({
     ...upstreamDefaults,
     servers: options.resolvers,
+    forward: options.forward ?? [],
     sockets: {
       openUdp: (family) => createSocket(family === 4 ? 'udp4' : 'udp6'),
       connectTcp: (address, port) => connect({ host: formatAddress(address), port }),
@@ -191,8 +253,14 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     ipv6: hasDefaultRoute(host, 6),
     now,
     nextId,
-    emit: records.emit,
-    suppress: recordBudget.suppress,
+    emit: (record) => {
+      counters.question(record);
+      records.emit(record);
+    },
+    suppress: (agent, reason, at) => {
+      counters.droppedQuestion(reason);
+      recordBudget.suppress(agent, reason, at);
+    },
   });
   const dns = createDnsServer({
     ...dnsServerDefaults,
@@ -205,18 +273,27 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   undo(dns.close);
   const links = [prefixOf(topology.own4), prefixOf(topology.own6)];
   const isReserved = (address: Address): boolean => isReservedDestination(plan, address);
+  /** Agents are reached from where they live; the host has no way to them. */
+  const isBehind = (address: Address): boolean =>
+    interfaces.some(
+      ({ own, behind }) =>
+        behind.some((prefix) => prefixContains(prefix, address)) && !own.some((one) => addressesEqual(one, address)),
+    );
   const proxy = createProxy({
     ...proxyDefaults,
     gateway: options.gateway,
     gate: current,
     names: names.book,
     dial: (address, port) =>
-      mayDial(address, { links, local: localPrefixes(), isReserved })
-        ? connect({ host: formatAddress(address), port, allowHalfOpen: true, noDelay: true })
-        : undefined,
+      isBehind(address)
+        ? connectFrom(gateway, address, port)
+        : mayDial(address, { links, local: localPrefixes(), isReserved })
+          ? connect({ host: formatAddress(address), port, allowHalfOpen: true, noDelay: true })
+          : undefined,
     now,
     nextId,
     emit: records.emit,
+    decided: counters.proxyDecision,
   });
   undo(proxy.close);
 
@@ -239,14 +316,38 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   };
   for (const one of interfaces) for (const address of anyAddress) listen(one, address);
 
+  const tell = (
+    what: string,
+    serve: () => { readonly listening: Promise<unknown>; readonly close: () => void },
+  ): void => {
+    try {
+      const server = serve();
+      undo(server.close);
+      server.listening.catch((e: Error) => options.warn(`${what}: ${e.message}`));
+    } catch (e) {
+      options.warn(`${what}: ${e instanceof Error ? e.message : String(e)}`);
+    }
+  };
+  const { statusSocket, metrics } = options;
+  if (statusSocket !== undefined)
+    tell('the status cannot be asked for', () => serveStatus(status, statusSocket, { now: clock, warn }));
+  if (metrics !== undefined)
+    tell('the metrics cannot be asked for', () => serveMetrics(status, metrics, { now: clock, warn }));
+
   return {
     kernel,
+    status,
     renew(next) {
-      const classes = names.entries().map(([id, name]) => ({ id, classes: classifyName(next, name) }));
-      kernel.apply(next, placement, classes);
+      kernel.apply(next, placement, classified(next));
       plan = next;
       gate = planGate(next);
       proxy.rejudge();
+      // Behind all that enforces, though counts of the milliseconds until here may be the wrong rule's: nothing may keep a plan from its place.
+      try {
+        status.renewed(next.plan);
+      } catch (e) {
+        warn(`hits of rules are counted wrong from now on: ${e instanceof Error ? e.message : String(e)}`);
+      }
     },
   };
 };

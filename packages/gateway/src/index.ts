@@ -9,11 +9,20 @@
  *
  * Not here: sockets' making, namespaces and the kernel's tables, which are the datapath's and are given to this package as effects.
  */
+
+export { createClockJump } from './clock-jump.ts';
 export type { Dial } from './dialler.ts';
 export { type DnsDecision, type DnsDecisionOptions, decideQuestion } from './dns-decision.ts';
 export { createDnsFilter, type DnsClient, type DnsFilter, type DnsFilterOptions } from './dns-filter.ts';
 export { createDnsServer, type DnsServer, type DnsServerOptions, dnsServerDefaults } from './dns-server.ts';
 export type { CurrentGate, Gate, GateAgent, GateRule, NameGrant } from './gate.ts';
+export {
+  type AgentInterface,
+  type GatewayCore,
+  type GatewayCoreOptions,
+  type GatewayPlace,
+  startGatewayCore,
+} from './gateway-core.ts';
 export { localAddresses } from './local-addresses.ts';
 export {
   type Binding,
@@ -23,6 +32,13 @@ export {
   type NameBookState,
   type NameInstaller,
 } from './name-book.ts';
+export {
+  gatewayId,
+  type NetworkGateway,
+  type NetworkGatewayOptions,
+  removeNetworkGateway,
+  startNetworkGateway,
+} from './network-gateway.ts';
 export { planGate } from './plan-gate.ts';
 export { createProxy, type FlowProxy, type ProxyOptions, proxyDefaults } from './proxy.ts';
 export { createRateLimiter, type RateLimiter, type RateLimiterOptions } from './rate-limiter.ts';
@@ -35,6 +51,8 @@ export {
   startRunGateway,
 } from './run-gateway.ts';
 export { socketAddress } from './socket-address.ts';
+export { createRuleTotals, type RuleTotals } from './status-rules.ts';
+export type { MetricsAddress, StatusSocket } from './status-server.ts';
 export {
   createSyntheticPool,
   defaultPool,

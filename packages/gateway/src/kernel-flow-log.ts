@@ -1,7 +1,16 @@
 import { eventKind, type FlowKey, flowFlag, flowState, type KernelEvent, type KernelFlow } from '@cofferdam/datapath';
 import { type FlowRecord, recordVersion, type WouldBeVerdict } from '@cofferdam/flows';
 import { type Address, type DomainName, formatAddress, wireName } from '@cofferdam/net';
-import { absent, type Fact, known, type Reason, reasonEntry, reasonFromNumber, unknown } from '@cofferdam/verdict';
+import {
+  absent,
+  type Fact,
+  known,
+  type Reason,
+  reasonEntry,
+  reasonFromNumber,
+  unknown,
+  type Verdict,
+} from '@cofferdam/verdict';
 import type { CurrentGate, Gate } from './gate.ts';
 
 /**
@@ -15,11 +24,17 @@ export interface KernelFlowLogOptions {
   readonly gate: CurrentGate;
   readonly nameOf: (id: number) => DomainName | undefined;
   readonly isPooled: (address: Address) => boolean;
+  /** Boot time in nanoseconds when this process took over: flows that are older had their first record before. */
+  readonly began: bigint;
   /** Milliseconds since the epoch of a boot time in nanoseconds. */
   readonly wallTime: (boot: bigint) => number;
   readonly now: () => number;
   readonly nextId: () => string;
+  /** The id of a flow, the same for its first and last record also where another process writes the last. */
+  readonly flowId: (key: FlowKey, start: bigint) => string;
   readonly emit: (record: FlowRecord) => void;
+  /** Told of the start and the end of every flow under one id, and of denials, also where nothing is to be recorded. */
+  readonly observe?: (id: string, verdict: Verdict, flow: KernelFlow, ended: boolean) => void;
   /** Forgets a flow in the kernel. */
   readonly forget: (key: FlowKey) => void;
   /** Denies a live flow in the kernel. */
@@ -65,7 +80,9 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
   const live = new Map<string, Live>();
   const denials = new Map<string, number>();
 
-  const wouldBeOf = (gate: Gate | undefined, flow: KernelFlow): WouldBeVerdict | undefined => {
+  const wouldBeOf = (gate: Gate | undefined, flow: KernelFlow, ended: Reason): WouldBeVerdict | undefined => {
+    // It would have gone on, and nobody knows to what.
+    if (ended === 'undecided-timeout' && flow.wouldVerdict === 'permit') return 'unknown';
     if (flow.wouldVerdict === undefined || flow.wouldVerdict === 'unknown') return flow.wouldVerdict;
     const rule = flow.wouldRule === undefined ? undefined : gate?.rule(flow.wouldRule)?.reference;
     const reason = reasonFromNumber(flow.wouldReason);
@@ -78,19 +95,26 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     flow: KernelFlow,
     more: { claimed: Fact<DomainName>; reason: Reason; end?: number; gate: Gate | undefined },
   ): void => {
-    const { gate, reason } = more;
+    const { reason } = more;
+    // A flow that was judged again has the places of the plan that did it.
+    const current = options.gate();
+    const gate = [current, more.gate].find((one) => one?.revision === flow.revision);
     const rule = flow.rule === undefined ? undefined : gate?.rule(flow.rule);
     const verdict = reasonEntry(reason).verdict;
+    options.observe?.(id, verdict, flow, more.end !== undefined);
     const log = rule?.log ?? 'both';
     if (log === 'none' || (log === 'end' && more.end === undefined)) return;
     if (log === 'start' && more.end !== undefined && verdict === 'permit') return;
     const on = options.interfaceOf(key.ifindex);
-    const agent = gate?.agentAt(key.source, on);
+    const agent = (gate ?? current)?.agentAt(key.source, on);
     const name = flow.name === 0 ? undefined : options.nameOf(flow.name);
     const pooled = options.isPooled(key.destination);
     const hasPorts = key.protocol === 'tcp' || key.protocol === 'udp';
     const port = hasPorts ? { port: key.destinationPort } : {};
-    const wouldBe = wouldBeOf(gate, flow);
+    const wouldBe = wouldBeOf(gate, flow, reason);
+    // Neither TLS nor a request line: there was no request. What was a request on this path was not read.
+    const isOpaque = key.protocol === 'tcp' && flow.tls.state === 'absent' && (flow.flags & flowFlag.plainHttp) === 0;
+    const request = isOpaque ? absent : unknown;
     options.emit({
       version: recordVersion,
       kind: 'flow',
@@ -107,8 +131,8 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       addressNames: name === undefined ? [] : [name],
       tls: flow.tls,
       claimedName: more.claimed,
-      request: unknown,
-      mcp: unknown,
+      request,
+      mcp: request,
       verdict,
       reason,
       enforced: reason !== 'monitored',
@@ -130,13 +154,13 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     return name === undefined ? absent : known(name);
   };
 
-  const track = (text: string): Live => {
+  const track = (text: string, key: FlowKey, flow: KernelFlow): Live => {
     const before = live.get(text);
     if (before !== undefined) return before;
     const made: Live = {
-      id: options.nextId(),
+      id: options.flowId(key, flow.start),
       claimed: unknown,
-      started: false,
+      started: flow.start < options.began,
       gate: options.gate(),
     };
     live.set(text, made);
@@ -152,7 +176,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
   const end = (text: string, key: FlowKey, flow: KernelFlow, reason: Reason, at: number): void => {
     const one = live.get(text);
     live.delete(text);
-    write(one?.id ?? options.nextId(), key, flow, {
+    write(one?.id ?? options.flowId(key, flow.start), key, flow, {
       claimed: one?.claimed ?? claimedOf(flow, ''),
       reason,
       end: at,
@@ -182,7 +206,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
   const verdict = (event: KernelEvent): void => {
     const { key, flow } = event;
     const text = textOf(key);
-    const one = track(text);
+    const one = track(text, key, flow);
     if (flow.tls.state !== 'unknown' || flow.claimed.state !== 'unknown') one.claimed = claimedOf(flow, event.name);
     if (flow.state === flowState.denied) {
       end(text, key, flow, reasonFromNumber(flow.reason), options.now());

@@ -1,8 +1,9 @@
-import { createNameTranslation, type Kernel, type Nftables } from '@cofferdam/datapath';
-import type { DomainName } from '@cofferdam/net';
+import { createNameTranslation, type Kernel, type Nftables, type StandingName } from '@cofferdam/datapath';
+import { type DomainName, formatAddress, formatPrefix } from '@cofferdam/net';
 import { classifyName, type LoadedPlan } from '@cofferdam/plan';
-import { createClaimedNames } from './claimed-names.ts';
-import { type Binding, createNameBook, type NameBook } from './name-book.ts';
+import { createClaimedNames, firstClaimedId } from './claimed-names.ts';
+import { longestTtl } from './dns-response.ts';
+import { type Binding, createNameBook, type NameBook, type NameBookState } from './name-book.ts';
 import type { PoolOptions } from './synthetic-pool.ts';
 
 /** Names as the datapath has them: those that addresses stand for, and those that clients claimed. */
@@ -25,12 +26,20 @@ export interface KernelNamesOptions {
   readonly pool: Omit<PoolOptions, 'inUse'>;
   /** The plan in force. */
   readonly plan: () => LoadedPlan;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 const claimedNames = 16_384;
 
 /** To the kernel, 0 is no name. */
 const kernelId = (slot: number): number => slot + 1;
+const slotOf = (id: number): number => id - 1;
+
+/** No agent is called so: names of the inventory are not empty. */
+const unknownHolder = '';
+/** Milliseconds: no answer of the DNS filter lives longer. */
+const longestAnswer = longestTtl * 1000;
 
 /** What live flows hold, looked up once for all that is asked in one go: nothing else happens meanwhile in this thread. */
 const onceInATurn = <T>(look: () => T): (() => T) => {
@@ -46,10 +55,43 @@ const onceInATurn = <T>(look: () => T): (() => T) => {
   };
 };
 
-export const createKernelNames = ({ kernel, nft, pool, plan }: KernelNamesOptions): KernelNames => {
-  const nameOfId = new Map<number, DomainName>();
-  const bound = new Set<DomainName>();
+/**
+ * What the kernel still has from an earlier process. Who holds an answer is known to nobody any more, so that each name is kept as if
+ * somebody had just been told of it.
+ */
+const restoredBook = (
+  standing: readonly StandingName[],
+  pool: KernelNamesOptions['pool'],
+  at: number,
+): NameBookState => {
+  const until = at + longestAnswer + pool.grace;
+  return {
+    pool: {
+      version: 1,
+      v4: formatPrefix(pool.v4),
+      v6: formatPrefix(pool.v6),
+      slots: standing.map(({ id, name }) => ({ id: slotOf(id), name, leases: [[unknownHolder, until]] })),
+    },
+    addresses: standing.map(({ id, synthetic }) => [
+      slotOf(id),
+      synthetic.flatMap(({ addresses }) => addresses.map(formatAddress)),
+    ]),
+  };
+};
+
+export const createKernelNames = ({ kernel, nft, pool, plan, now }: KernelNamesOptions): KernelNames => {
+  const standing = kernel.standingNames();
+  const withAddress = standing.filter(({ id }) => id < firstClaimedId);
+  const claims = standing.filter(({ id }) => id >= firstClaimedId).map(({ id, name }) => [id, name] as const);
+  const nameOfId = new Map<number, DomainName>(withAddress.map(({ id, name }) => [id, name]));
+  const bound = new Set<DomainName>(nameOfId.values());
   const translation = createNameTranslation(nft);
+  if (withAddress.length > 0)
+    translation.restore(
+      withAddress.flatMap(({ synthetic }) =>
+        synthetic.map(({ address, turn, addresses }) => ({ synthetic: address, turn, addresses })),
+      ),
+    );
   const inUse = onceInATurn(kernel.namesInUse);
 
   const install = async ({ id: slot, name, addresses, classes, synthetic: { v4, v6 } }: Binding): Promise<void> => {
@@ -70,11 +112,14 @@ export const createKernelNames = ({ kernel, nft, pool, plan }: KernelNamesOption
     translation.settle(v6);
   };
 
-  const book = createNameBook({
-    pool: { ...pool, inUse: (slot) => inUse().has(kernelId(slot)) },
-    classesOf: (name) => classifyName(plan(), name),
-    installer: { install },
-  });
+  const book = createNameBook(
+    {
+      pool: { ...pool, inUse: (slot) => inUse().has(kernelId(slot)) },
+      classesOf: (name) => classifyName(plan(), name),
+      installer: { install },
+    },
+    withAddress.length === 0 ? undefined : restoredBook(withAddress, pool, now()),
+  );
   if (!book.ok) throw new Error(book.error.message);
 
   const claimed = createClaimedNames(
@@ -86,6 +131,7 @@ export const createKernelNames = ({ kernel, nft, pool, plan }: KernelNamesOption
       held: kernel.namesInUse,
     },
     claimedNames,
+    claims,
   );
 
   return {

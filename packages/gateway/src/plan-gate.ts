@@ -1,4 +1,4 @@
-import { type Address, type DomainName, isExactPattern, parseDomainPattern } from '@cofferdam/net';
+import { type Address, type DomainName, type Family, isExactPattern, parseDomainPattern } from '@cofferdam/net';
 import {
   type AgentAddress,
   activeAt,
@@ -46,6 +46,9 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
     return reaches.get(text);
   };
 
+  const families = plan.agents.map(() => new Set<Family>());
+  for (const { agent, address } of loaded.agents) families[agent]!.add(address.family);
+
   const addressOf = (agent: GateAgent): AgentAddress | undefined => agentOf(loaded, agent.interface, agent.source);
 
   const agentAt = (source: Address, onInterface: string): GateAgent | undefined => {
@@ -57,18 +60,21 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
       interface: onInterface,
       source,
       identity: { name: found.name, labels },
+      families: families[found.agent]!,
       monitored: plan.monitored || found.monitored,
     };
   };
 
+  /** Of a monitored agent also monitored rules: what they name is no denial that monitoring lifts, now or once all is promoted. */
   const permitsNaming = (row: AgentAddress, name: DomainName, at: number): readonly PlanRule[] => {
     const { from } = loaded.agentClasses[row.class]!;
     const { resolves } = loaded.names.classify(name);
     const active = activeAt(loaded, at);
-    const { enforced } = loaded.properties;
+    const { enforced, monitored } = loaded.properties;
+    const counts = (w: number): number => enforced[w]! | (plan.monitored || row.monitored ? monitored[w]! : 0);
     return plan.rules.filter((_, i) => {
       const w = i >>> 5;
-      return (((from[w]! & resolves[w]! & active[w]! & enforced[w]!) >>> (i & 31)) & 1) === 1;
+      return (((from[w]! & resolves[w]! & active[w]! & counts(w)) >>> (i & 31)) & 1) === 1;
     });
   };
 

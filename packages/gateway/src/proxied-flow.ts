@@ -56,17 +56,27 @@ export const createProxiedFlow = (parts: {
     return settle(judge(now, known), agent, stage, otherwise);
   };
 
-  const note = (judgement: Settled): void => {
+  const settled = (judgement: Settled): void => {
     if (verdict?.kind !== 'deny') verdict = judgement;
     if (started || judgement.kind === 'deny') return;
     started = true;
     log.write(subject, decidedBy ?? gate(), known, judgement, payload(), { kind: 'flow' });
   };
 
-  const cut = (judgement: Settled): void => {
-    note(judgement);
+  const note = (judgement: Settled): void => {
+    log.decided(decidedBy ?? gate(), judgement, known);
+    settled(judgement);
+  };
+
+  const end = (judgement: Settled): void => {
+    settled(judgement);
     client.reset();
     upstream.reset();
+  };
+
+  const cut = (judgement: Settled): void => {
+    log.decided(decidedBy ?? gate(), judgement, known);
+    end(judgement);
   };
 
   return {
@@ -92,13 +102,14 @@ export const createProxiedFlow = (parts: {
       // Only what the first plan let pass unread is missing here, and an unopened request never counts as absent.
       if (again.kind === 'undecided') {
         const judgement = denial(agent, again.rule, 'request', 'facts-unknown');
-        if (judgement.kind === 'deny') cut(judgement);
+        if (judgement.kind === 'deny') end(judgement);
         return;
       }
-      cut({ ...again, reason: 'flow-cut' });
+      end({ ...again, reason: 'flow-cut' });
     },
     finish: () => {
       const last: Settled = verdict ?? denial(agent, 'default', 'name', 'undecided-closed');
+      if (verdict === undefined) log.decided(decidedBy ?? gate(), last, known);
       const passthrough = known.tls.state === 'known' && last.kind === 'permit';
       log.write(subject, decidedBy ?? gate(), known, last, payload(), {
         kind: 'flow',
@@ -110,17 +121,14 @@ export const createProxiedFlow = (parts: {
 };
 
 /**
- * Facts of a flow that is neither TLS nor strict HTTP. Such bytes are no request, so that denials of requests match it; but
- * where that denial would have had to read them, it is said so: `request-unreadable`, since a lax server may well read one.
+ * Judges a flow that is neither TLS nor strict HTTP. Bytes that cannot begin a request are none: permits of requests do not match them and
+ * denials do. What a lax server may take for one is `unreadable`. Which it is depends on the bytes alone, so that the record says the same
+ * under every plan.
  */
 export const judgeOpaque = (flow: ProxiedFlow, claimed: 'absent' | 'unreadable'): Settled => {
   flow.learn({
     ...facts,
     ...(claimed === 'unreadable' ? { claimedName: unreadable, request: unreadable, mcp: unreadable } : {}),
   });
-  const first = flow.settleNow('request-unreadable');
-  if (first.kind === 'permit' || first.rule === 'default' || claimed === 'unreadable') return first;
-  if (flow.gate()?.rule(first.rule)?.readsRequests !== true) return first;
-  flow.learn({ request: unreadable, mcp: unreadable });
   return flow.settleNow('request-unreadable');
 };

@@ -5,7 +5,7 @@ import { absent, type Facts, known, unknown, unreadable } from '@cofferdam/verdi
 import { type ByteStream, createByteStream } from './byte-stream.ts';
 import { type Dial, dialFirst } from './dialler.ts';
 import { createOutOfTurnCheck, sniff } from './first-bytes.ts';
-import { createFlowLog, type FlowSubject } from './flow-log.ts';
+import { createFlowLog, type FlowLogOptions, type FlowSubject } from './flow-log.ts';
 import type { CurrentGate, Gate, GateAgent } from './gate.ts';
 import { createRetryChecks } from './hello-retry.ts';
 import { answerDenied, runHttp } from './http-session.ts';
@@ -24,6 +24,7 @@ export interface ProxyOptions {
   readonly now: () => number;
   readonly nextId: () => string;
   readonly emit: (record: FlowRecord) => void;
+  readonly decided?: NonNullable<FlowLogOptions['decided']>;
   /** Milliseconds for one address to answer. */
   readonly connectTimeout: number;
   /** Milliseconds from a client's first byte until what it speaks, or a request's head, must be read. */
@@ -49,8 +50,9 @@ export interface FlowProxy {
   readonly handle: (socket: Socket, onInterface: string) => Promise<void>;
   /** Judges live flows by the plan now in force, and cuts those it no longer permits. */
   readonly rejudge: () => void;
-  /** Held now, of all agents. */
+  /** Held now, of all agents, and by agent. */
   readonly connections: () => number;
+  readonly held: () => ReadonlyMap<string, number>;
   /** Cuts every flow. */
   readonly close: () => void;
 }
@@ -111,6 +113,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
 
   const refuse = (arrival: Arrival, gate: Gate | undefined, judgement: Settled, destination?: Address): void => {
     const facts = destination === undefined ? arrival.facts : { ...arrival.facts, destination };
+    log.decided(gate, judgement, facts);
     log.write(arrival.subject, gate, facts, judgement, nothing, { kind: 'flow', end: options.now() });
   };
 
@@ -289,6 +292,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       for (const flow of [...live]) flow.rejudge();
     },
     connections: () => [...held.values()].reduce((sum, count) => sum + count, 0),
+    held: () => held,
     close: () => {
       for (const socket of sockets) socket.destroy();
     },

@@ -31,8 +31,8 @@ export interface Suppressed {
 export interface RecordBudget {
   /** Whether a denial may have a record of its own now. Where not, it is counted. `at`: milliseconds since the epoch. */
   readonly take: (agent: AgentIdentity, reason: Reason, at: number) => boolean;
-  /** Counts a denial that has no record whatever room there is. */
-  readonly suppress: (agent: AgentIdentity, reason: Reason, at: number) => void;
+  /** Counts denials, one where nothing is said, that have no record whatever room there is. */
+  readonly suppress: (agent: AgentIdentity, reason: Reason, at: number, more?: number) => void;
   /** What is to be told at `at`, each once: counts whose first denial is `every` old. At infinity, all of them. */
   readonly due: (at: number) => readonly Suppressed[];
 }
@@ -41,11 +41,11 @@ export interface RecordBudget {
 export const createRecordBudget = ({ rate, burst, every }: RecordBudgetOptions): RecordBudget => {
   const limiter = createRateLimiter({ rate, burst, keys: 4096 });
   const counters = new Map<string, Suppressed>();
-  const suppress = (agent: AgentIdentity, reason: Reason, at: number): void => {
+  const suppress = (agent: AgentIdentity, reason: Reason, at: number, more = 1): void => {
     const key = `${agent.name ?? ''}\n${reason}`;
     const { count, start, end } = counters.get(key) ?? { count: 0, start: at, end: at };
     // The wall clock may be set back.
-    counters.set(key, { agent, reason, count: count + 1, start: Math.min(start, at), end: Math.max(end, at) });
+    counters.set(key, { agent, reason, count: count + more, start: Math.min(start, at), end: Math.max(end, at) });
   };
   return {
     suppress,

@@ -3,7 +3,6 @@ import {
   currentNetworkNamespace,
   type Kernel,
   linkToHost,
-  marks,
   type NetworkNamespace,
   openNftables,
   type Quotas,
@@ -58,10 +57,10 @@ export const startRunGateway = (options: RunGatewayOptions): RunGateway =>
     const { run, isAlive } = options;
     const link = linkToHost({ host, nft: hostNft, gateway: network.gateway, run, isAlive });
     undo(link.close);
-    routeGateway(network.gateway, { via4: link.uplink.host4, via6: link.uplink.host6, proxyMark: marks.proxy });
+    routeGateway(network.gateway, link.uplink, [topology.agentInterface]);
     const own = addresses([topology.gateway4, topology.gateway6]);
-    const interfaces = [{ name: topology.agentInterface, own }];
-    const place = { host, gateway: network.gateway, interfaces };
+    const interfaces = [{ name: topology.agentInterface, own, behind: [] }];
+    const place = { host, gateway: network.gateway, interfaces, standing: false, outlives: false };
     const core = startGatewayCore({ ...options, gateway: run, place, quotas: runQuotas }, undo);
     openRelays(options, host, network.agent, undo);
     return { ...core, agentNamespace: network.agent, gatewayNamespace: network.gateway };

@@ -84,6 +84,7 @@ export const fakeGate = (options: FakeGateOptions = {}): Gate => {
             interface: onInterface,
             source,
             identity: { name: 'coder', labels: { team: 'platform' } },
+            families: new Set([4, 6]),
             monitored: options.monitored === true,
           }
         : undefined,

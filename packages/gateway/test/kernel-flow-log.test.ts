@@ -4,7 +4,9 @@ import { eventKind, type FlowKey, flowFlag, flowState, type KernelEvent, type Ke
 import type { FlowRecord } from '@cofferdam/flows';
 import { type DomainName, parseAddress } from '@cofferdam/net';
 import { absent, known, type Reason, reasonEntry, unknown } from '@cofferdam/verdict';
+import type { Gate } from '../src/gate.ts';
 import { createKernelFlowLog } from '../src/kernel-flow-log.ts';
+import { fakeGate, rule } from './fakes.ts';
 
 const address = (text: string) => parseAddress(text)!;
 const second = 1_000_000_000n;
@@ -51,7 +53,7 @@ const event = (kind: number, one: KernelFlow, over: Partial<KernelEvent> = {}): 
   ...over,
 });
 
-const desk = () => {
+const desk = (gate: () => Gate | undefined = () => undefined) => {
   const records: FlowRecord[] = [];
   const forgotten: FlowKey[] = [];
   const denied: (readonly [FlowKey, number])[] = [];
@@ -61,7 +63,9 @@ const desk = () => {
   const log = createKernelFlowLog({
     gateway: 'test',
     interfaceOf: () => 'agent0',
-    gate: () => undefined,
+    began: 0n,
+    flowId: (_, start) => `f${start + 1n}`,
+    gate,
     nameOf: (one) => (one === 7 ? ('api.example.com' as DomainName) : undefined),
     isPooled: (one) => one.value >> 16n === address('198.18.0.0').value >> 16n,
     wallTime: (boot) => Number(boot / 1_000_000n),
@@ -206,5 +210,28 @@ test('what is live when the run ends has its last record then', () => {
   assert.deepEqual(
     d.records.map(({ end }) => end),
     [undefined, 5000],
+  );
+});
+
+test('a record names the rule of the plan that judged the flow last, or none where that plan is gone', () => {
+  const named = (revision: number, name: string): Gate => ({
+    ...fakeGate({ rules: [rule({ reference: { index: 0, name, ruleset: 'rules', tier: 'agent' } })] }),
+    revision,
+  });
+  let gate = named(3, 'before');
+  const d = desk(() => gate);
+  const permitted = flow('rule', { rule: 0, tls: absent, claimed: absent });
+  d.log.receive(event(eventKind.verdict, permitted));
+  gate = named(4, 'after');
+  d.log.receive(event(eventKind.end, { ...permitted, start: second }, { key: { ...key(), sourcePort: 9 } }));
+  const cut = { ...permitted, revision: 4, state: flowState.denied, reason: reasonEntry('flow-cut').number };
+  d.log.receive(event(eventKind.verdict, cut));
+  assert.deepEqual(
+    d.records.map((one) => [one.reason, one.rule?.name]),
+    [
+      ['rule', 'before'],
+      ['rule', undefined],
+      ['flow-cut', 'after'],
+    ],
   );
 });

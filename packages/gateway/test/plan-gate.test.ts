@@ -32,6 +32,11 @@ metadata: { name: api }
 spec: { domains: [api.example.com, "*.wild.example.com", "**.example.com"] }
 ---
 apiVersion: cofferdam.dev/v1
+kind: WebGroup
+metadata: { name: soon }
+spec: { domains: [soon.example] }
+---
+apiVersion: cofferdam.dev/v1
 kind: Ruleset
 metadata: { name: coding-agent }
 spec:
@@ -39,6 +44,7 @@ spec:
     - { name: no-deletes, action: deny, from: [agents], to: [public-internet], protocol: tcp, http: { methods: [DELETE] } }
     - { name: repos, action: permit, from: [agents], to: [public-internet], web: [api], protocol: tcp, http: { paths: ["/repos/**"] } }
     - { name: status, action: permit, from: [agents], to: [database], protocol: tcp, ports: [5432] }
+    - { name: later, action: permit, mode: monitor, from: [agents, watched], to: [public-internet], web: [soon], protocol: tcp }
 ---
 apiVersion: cofferdam.dev/v1
 kind: Inventory
@@ -88,6 +94,8 @@ describe('a gate made of a compiled plan', () => {
     ],
     ['permitted by nobody', coder, 'evil.example', { kind: 'none' }],
     ['of a monitored agent', newcomer, 'evil.example', { kind: 'lifted' }],
+    ['that a monitored rule permits a monitored agent', newcomer, 'soon.example', { kind: 'exact' }],
+    ['that a monitored rule permits another', coder, 'soon.example', { kind: 'none' }],
   ] as const) {
     test(`a name ${what}`, () => assert.deepEqual(gate.grantOf(agent, name(asked), now), expected));
   }
@@ -167,10 +175,10 @@ describe('a gate made of a compiled plan', () => {
         'deny request-unreadable no-deletes request',
       ],
       [
-        'opaque bytes: denied by the denial that cannot be ruled out',
+        'bytes that can begin no request: a denial of requests matches them',
         '\u0000\u0001',
         /^$/,
-        'deny request-unreadable no-deletes request',
+        'deny rule-denies no-deletes request',
       ],
       [
         'TLS, which is not opened here',

@@ -1,5 +1,4 @@
-import type { Decision, Facts, Path, Reason, RuleIndex, Stage, WouldBe } from '@cofferdam/verdict';
-import { or } from './bitmap.ts';
+import type { Decision, Facts, Path, Reason, RuleIndex, Stage } from '@cofferdam/verdict';
 import { type AgentAddress, agentOf, type LoadedPlan } from './load.ts';
 import { type Destination, destinationOf, unreadableFor, type View, type Walked, walk } from './walk.ts';
 
@@ -8,29 +7,30 @@ export const decide = (loaded: LoadedPlan, facts: Facts): Decision => {
   const agent = agentOf(loaded, facts.interface, facts.source);
   if (agent === undefined) return unknownAgent(facts);
   const destination = destinationOf(loaded, facts);
-  const monitored = isMonitored(loaded, agent, destination);
-  const rules = loaded.plan.monitored ? loaded.none : loaded.properties.enforced;
-  return judge(loaded, agent, destination, facts, { rules, monitored });
+  return judge(loaded, agent, destination, facts, flowViewOf(loaded, agent, destination));
 };
 
-/**
- * What it would say with every monitored rule and the containment enforced. Undefined where nothing is monitored that this flow could
- * meet; `unknown` where that walk needs a fact that was not read.
- */
-export const wouldBe = (loaded: LoadedPlan, facts: Facts): WouldBe | undefined => {
-  const agent = agentOf(loaded, facts.interface, facts.source);
-  if (agent === undefined) return undefined;
-  const destination = destinationOf(loaded, facts);
-  if (!loaded.hasMonitored && !isMonitored(loaded, agent, destination)) return undefined;
-  const rules = or(loaded.properties.enforced, loaded.properties.monitored);
-  const decision = judge(loaded, agent, destination, facts, { rules, monitored: false });
-  if (decision.kind === 'undecided') return 'unknown';
-  return { verdict: decision.verdict, rule: decision.rule, reason: decision.reason };
-};
+/** The plan as it is in force. */
+export const viewOf = (loaded: LoadedPlan, monitored: boolean): View => ({
+  rules: loaded.plan.monitored ? loaded.none : loaded.properties.enforced,
+  monitored,
+});
+
+export const flowViewOf = (loaded: LoadedPlan, agent: AgentAddress, destination: Destination): View =>
+  viewOf(loaded, isMonitored(loaded, agent, destination));
 
 /** Between two agents, enforced containment of either counts. */
-const isMonitored = (loaded: LoadedPlan, agent: AgentAddress, { own, inner }: Destination): boolean =>
+export const isMonitored = (loaded: LoadedPlan, agent: AgentAddress, { own, inner }: Destination): boolean =>
   loaded.plan.monitored || (agent.monitored && !own.contained && !(inner?.contained ?? false));
+
+/** Whether denials that no rule makes are lifted for this flow. */
+export const liftsDenials = (
+  loaded: LoadedPlan,
+  facts: Pick<Facts, 'interface' | 'source' | 'destination'>,
+): boolean => {
+  const agent = agentOf(loaded, facts.interface, facts.source);
+  return agent !== undefined && isMonitored(loaded, agent, destinationOf(loaded, facts));
+};
 
 const unknownAgent = (facts: Facts): Decision => ({
   kind: 'decided',
@@ -49,7 +49,7 @@ const unknownAgent = (facts: Facts): Decision => ({
  * 4. Undecided.
  * A permit that rests on a name must also agree with the name the client claims.
  */
-const judge = (
+export const judge = (
   loaded: LoadedPlan,
   agent: AgentAddress,
   destination: Destination,

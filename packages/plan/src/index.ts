@@ -25,7 +25,7 @@ export {
   setBit,
   wordsFor,
 } from './bitmap.ts';
-export { decide, wouldBe } from './decide.ts';
+export { decide, liftsDenials } from './decide.ts';
 export { diffPlans, type PlanDiff, type RuleChange, type RulePlace } from './diff.ts';
 export { canonicalJson, planDigestText } from './digest.ts';
 export {
@@ -66,6 +66,7 @@ export type {
 export type { NameClass } from './name-classes.ts';
 export { propertiesOf } from './properties.ts';
 export { type Reach, type Reachable, type ReachedPorts, reachable } from './reach.ts';
+export { type Recorded, type Revisited, revisit, wouldBe } from './recorded.ts';
 export { isReservedDestination, resolvable, usableAddress } from './resolution.ts';
 export type { RulePrefixes } from './rule-prefixes.ts';
 export { validatePlan } from './validate.ts';

@@ -1,12 +1,4 @@
-import {
-  type Decision,
-  type Facts,
-  type Path,
-  type Reason,
-  type Stage,
-  unknown,
-  type WouldBe,
-} from '@cofferdam/verdict';
+import { type Decision, type Facts, type Path, type Reason, type Stage, unknown } from '@cofferdam/verdict';
 import { isQuic, type Reading, type RuleStanding, standingOf } from './evaluate-conditions.ts';
 import {
   type Flow,
@@ -34,7 +26,7 @@ import type { EvaluationContext, PolicySet } from './model.ts';
  */
 
 /** What is walked: the policy as it is, or as it would be with every monitored rule and the containment enforced. */
-type World = 'enforced' | 'would-be';
+export type World = 'enforced' | 'would-be';
 
 /** One step of the walk: a rule and how it stands. */
 export interface Step {
@@ -173,7 +165,7 @@ const outcomeOf = (steps: readonly Step[], flow: Flow, world: World): Outcome =>
 const isDenial = (outcome: Outcome): boolean => outcome.kind === 'decided' && outcome.verdict === 'deny';
 
 /** The facts a flow has at its first packet, when its path is fixed. */
-const atFirstPacket = (facts: Facts): Facts => {
+export const atFirstPacket = (facts: Facts): Facts => {
   const { path: _fixedLater, ...rest } = facts;
   return { ...rest, tls: unknown, claimedName: unknown, request: unknown, mcp: unknown, plainHttpSeen: false };
 };
@@ -182,20 +174,22 @@ const atFirstPacket = (facts: Facts): Facts => {
  * The path, fixed at the first packet: the proxy holds TCP to port 80, and TCP that an enforced rule needs to read
  * which may match and is not behind a satisfied one. What is denied at once stays in the kernel.
  */
-const pathOf = (prepared: Prepared, facts: Facts): Path => {
+const pathOf = (prepared: Prepared, facts: Facts, world: World): Path => {
   if (facts.path !== undefined) return facts.path;
   if (facts.protocol !== 'tcp') return 'kernel';
-  const { steps, outcome } = walk(prepared, flowOf(prepared, atFirstPacket(facts)), 'enforced');
+  const { steps, outcome } = walk(prepared, flowOf(prepared, atFirstPacket(facts)), world);
   if (isDenial(outcome)) return 'kernel';
   const mayMatch = steps.filter((step) => step.standing.kind !== 'contradicted');
   return facts.destinationPort === 80 || mayMatch.some(({ rule }) => rule.needsReading) ? 'proxy' : 'kernel';
 };
 
-/** {@link evaluate} for a policy that was prepared. */
-export const evaluatePrepared = (prepared: Prepared, facts: Facts): Decision => {
-  const { outcome } = walk(prepared, flowOf(prepared, facts), 'enforced');
-  return decisionOf(outcome, pathOf(prepared, facts));
+export const decisionIn = (prepared: Prepared, facts: Facts, world: World): Decision => {
+  const { outcome } = walk(prepared, flowOf(prepared, facts), world);
+  return decisionOf(outcome, pathOf(prepared, facts, world));
 };
+
+/** {@link evaluate} for a policy that was prepared. */
+export const evaluatePrepared = (prepared: Prepared, facts: Facts): Decision => decisionIn(prepared, facts, 'enforced');
 
 const finalOf = (outcome: Decided, path: Path): FinalDecision => ({
   ...outcome,
@@ -210,29 +204,12 @@ const decisionOf = (outcome: Outcome, path: Path): Decision =>
 export const evaluate = (policy: PolicySet, context: EvaluationContext, facts: Facts): Decision =>
   evaluatePrepared(prepare(policy, context), facts);
 
-/** {@link wouldBe} for a policy that was prepared. */
-export const wouldBePrepared = (prepared: Prepared, facts: Facts): WouldBe | undefined => {
-  const flow = flowOf(prepared, facts);
-  if (flow.agent === undefined || !(prepared.someMonitored || flow.monitored)) return undefined;
-  const { outcome } = walk(prepared, flow, 'would-be');
-  return outcome.kind === 'undecided'
-    ? 'unknown'
-    : { verdict: outcome.verdict, rule: indexOf(outcome.rule), reason: outcome.reason };
-};
-
-/**
- * What the verdict would be with every monitored rule and the containment enforced. Undefined where nothing is
- * monitored; `unknown` where the walk needs a fact that these do not hold.
- */
-export const wouldBe = (policy: PolicySet, context: EvaluationContext, facts: Facts): WouldBe | undefined =>
-  wouldBePrepared(prepare(policy, context), facts);
-
 /** {@link finalDecision} for a policy that was prepared. */
 export const finalDecisionPrepared = (prepared: Prepared, facts: Facts): FinalDecision => {
   const flow = flowOf(prepared, facts);
   const { outcome } = walk(prepared, flow, 'enforced');
   const ended = outcome.kind === 'decided' ? outcome : liftable(flow, 'enforced', outcome.rule, 'undecided-closed');
-  return finalOf(ended, pathOf(prepared, facts));
+  return finalOf(ended, pathOf(prepared, facts, 'enforced'));
 };
 
 /**

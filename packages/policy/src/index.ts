@@ -23,8 +23,6 @@ export {
   evaluatePrepared,
   finalDecision,
   finalDecisionPrepared,
-  wouldBe,
-  wouldBePrepared,
 } from './evaluate.ts';
 export { type Prepared, prepare } from './evaluate-prepare.ts';
 export { type ExplainStep, type Explanation, explainPrepared, explainWalk } from './explain.ts';
@@ -65,3 +63,4 @@ export { nextChanges, scheduleActive } from './schedule.ts';
 export { kindSchemas, kinds, policySchema, schemaFiles, unsupportedKinds } from './schema.ts';
 export { apiVersion } from './schema-parts.ts';
 export { permitsEveryName } from './without-web.ts';
+export { wouldBe, wouldBePrepared } from './would-be.ts';

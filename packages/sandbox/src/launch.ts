@@ -1,10 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import type { Duplex, Readable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
-import { bubblewrapOptions, descriptors, dropWords, gateScript, groupSignals } from './bubblewrap.ts';
+import {
+  bubblewrapOptions,
+  descriptors,
+  dropWords,
+  firstStream,
+  gateScriptOf,
+  groupSignals,
+  userWords,
+} from './bubblewrap.ts';
 import { closeDescriptorsOnExec, memoryFile } from './libc.ts';
 import { seccompProgram } from './libseccomp.ts';
 import type { SandboxSpec } from './prepare.ts';
@@ -21,6 +29,10 @@ export type SandboxEnd =
 /** A sandbox on its way: bubblewrap runs, CMD does not yet. */
 export interface Launch {
   readonly child: ChildProcess;
+  /** Our ends of CMD's standard streams, where there are such. */
+  readonly streams: readonly [Writable | null, Readable | null, Readable | null];
+  /** What the steps before CMD said on their standard error, where that is not CMD's. */
+  readonly complaint: () => string;
   /** Of bubblewrap, which ends with CMD. */
   readonly end: Promise<SandboxEnd>;
   /** Lets the process at the gate become CMD. Without it, the end of our end of the pipe ends that process. */
@@ -34,6 +46,34 @@ function endOf(child: ChildProcess): Promise<SandboxEnd> {
       settle(signal === null ? { kind: 'exited', code: code ?? 1 } : { kind: 'killed', signal });
     });
   });
+}
+
+/** Options, filter and texts are `files`, in this order. */
+function streamsOf(spec: SandboxSpec, files: readonly number[]): StdioOptions {
+  if (spec.onBehalf === undefined) return [...spec.stdio, 'pipe', 'pipe', ...files];
+  const [options, filter, ...texts] = files;
+  return ['ignore', 'ignore', 'pipe', 'pipe', 'pipe', options, filter, ...spec.stdio, ...texts];
+}
+
+/** The mask is the process's, ours included, and a child keeps what it began with. */
+function withMask<T>(mask: number | undefined, begin: () => T): T {
+  if (mask === undefined) return begin();
+  const before = process.umask(mask);
+  try {
+    return begin();
+  } finally {
+    process.umask(before);
+  }
+}
+
+/** Of what a stream says, the beginning. All of it is read, so that nobody waits. */
+function textOf(stream: Readable): () => string {
+  let text = '';
+  stream.on('data', (chunk: Buffer) => {
+    if (text.length < 1000) text += chunk.toString('utf8');
+  });
+  stream.on('error', () => stream.destroy());
+  return () => text.trim();
 }
 
 export function launch(spec: SandboxSpec): Result<Launch> {
@@ -56,19 +96,25 @@ export function launch(spec: SandboxSpec): Result<Launch> {
   const { env, nsenter, bwrap, sh } = tools.value;
   const endOfWords = randomBytes(16).toString('hex');
   const outer = [`--ignore-signal=${groupSignals}`, nsenter, `--net=${spec.networkNamespace}`, '--'];
-  const middle = [bwrap, '--args', String(descriptors.options), '--', sh, '-c', gateScript, 'cofferdam', endOfWords];
-  const child = spawn(env, [...outer, ...middle, ...spec.command], {
-    // Nothing of the user's environment reaches a step that still has privileges.
-    env: { PATH: toolDirectories.join(':') },
-    cwd: '/',
-    stdio: [...spec.stdio, 'pipe', 'pipe', ...files],
-  });
+  const middle = [...userWords(spec, tools.value), bwrap, '--args', String(descriptors.options), '--'];
+  const last = [sh, '-c', gateScriptOf(spec), 'cofferdam', endOfWords];
+  const child = withMask(spec.onBehalf?.umask, () =>
+    spawn(env, [...outer, ...middle, ...last, ...spec.command], {
+      // Nothing of the user's environment reaches a step that still has privileges.
+      env: { PATH: toolDirectories.join(':') },
+      cwd: '/',
+      stdio: streamsOf(spec, files),
+    }),
+  );
   for (const file of files) closeSync(file);
   const gate = child.stdio[descriptors.gate] as Duplex;
   // The process behind it may be gone, which `end` tells.
   gate.on('error', () => gate.destroy());
+  const at = firstStream(spec);
   return ok({
     child,
+    streams: [child.stdio[at], child.stdio[at + 1], child.stdio[at + 2]] as Launch['streams'],
+    complaint: spec.onBehalf === undefined ? () => '' : textOf(child.stderr as Readable),
     end: endOf(child),
     openGate: () => gate.end(`${dropWords(spec, tools.value)}\n${endOfWords}\n`),
   });

@@ -1,17 +1,31 @@
 import { isAbsolute, resolve } from 'node:path';
 import { scrubEnvironment } from './environment.ts';
 import { hiddenDirectories, keptOfRun, mayBeWritableForRoot, readOnlyPlaces } from './hidden-places.ts';
-import { type Host, thisHost } from './host.ts';
+import { type Host, hostSeenBy, thisHost } from './host.ts';
 import { isHidden, type Mount, orderMounts } from './mount-plan.ts';
 import { aliases } from './mount-table.ts';
 import { containedNameService } from './name-service.ts';
 import { isWithin } from './path-walk.ts';
+import type { ResourceLimit } from './resource-limits.ts';
 import { err, ok, type Result } from './result.ts';
 import { planShares } from './shares.ts';
 import type { ContainedUser } from './user.ts';
 
 /** As in `child_process.spawn`: a number is a descriptor of ours. */
 export type StandardStream = 'inherit' | 'ignore' | 'pipe' | number;
+
+/**
+ * The run of a user who must gain nothing by our being root. What they name is looked at and mounted with their permissions, links that
+ * are moved meanwhile included; their descriptors are in nobody's hands who has privileges; the terminal is not ours.
+ */
+export interface OnBehalf {
+  /** Standard input is a terminal, and becomes the controlling terminal of the session that CMD leads. */
+  readonly terminal: boolean;
+  /** File mode creation mask of CMD. */
+  readonly umask: number;
+  /** Set when nothing is left that the user must not have a hand in: a limit can make a step fail half way. */
+  readonly limits: readonly ResourceLimit[];
+}
 
 export interface SandboxRequest {
   /** A namespace file, such as /run/netns/NAME or /proc/PID/ns/net. */
@@ -30,6 +44,8 @@ export interface SandboxRequest {
   readonly command: readonly string[];
   /** Standard input, output and error; all inherited where absent. */
   readonly stdio?: readonly [StandardStream, StandardStream, StandardStream];
+  /** Absent: who asks is root, or could be. */
+  readonly onBehalf?: OnBehalf | undefined;
 }
 
 /** Everything that `startSandbox` does, as data. */
@@ -50,6 +66,7 @@ export interface SandboxSpec {
   /** What the operator should know, in words. */
   readonly warnings: readonly string[];
   readonly stdio: readonly [StandardStream, StandardStream, StandardStream];
+  readonly onBehalf: OnBehalf | undefined;
 }
 
 function base(user: ContainedUser, host: Host): Mount[] {
@@ -73,7 +90,7 @@ function base(user: ContainedUser, host: Host): Mount[] {
 }
 
 /** Hidden directories under each of their names, and whole file systems that act outside. */
-function privatePlaces(host: Host, needed: readonly string[]): Mount[] {
+function privatePlaces(host: Host, needed: readonly string[], onBehalf: boolean): Mount[] {
   const mounts: Mount[] = [];
   for (const { path, mode } of hiddenDirectories) {
     const place = host.place(path);
@@ -85,6 +102,8 @@ function privatePlaces(host: Host, needed: readonly string[]): Mount[] {
   }
   for (const { path, type } of host.mounts) {
     if (isWithin('/proc', path) || isWithin('/sys', path) || isWithin('/dev', path)) continue;
+    // What its user cannot reach CMD cannot either, and nothing can be mounted there with their permissions.
+    if (onBehalf && host.place(path).kind === 'missing') continue;
     // A second proc (of a chroot) shows the processes outside, with their roots, memory and descriptors.
     if (type === 'proc')
       mounts.push(
@@ -146,9 +165,16 @@ function findProgram(host: Host, program: string, cwd: string, path: string | un
   return candidates.find((candidate) => host.place(candidate).kind === 'file');
 }
 
+/** The machine, as whoever asks for the run is to know it. */
+function hostFor({ user, onBehalf }: SandboxRequest): Host {
+  return onBehalf === undefined ? thisHost() : hostSeenBy(user);
+}
+
 /** Plans the sandbox; nothing is changed on the machine. */
-export function prepareSandbox(request: SandboxRequest, host: Host = thisHost()): Result<SandboxSpec> {
-  const { user, cwd } = request;
+export function prepareSandbox(request: SandboxRequest, host: Host = hostFor(request)): Result<SandboxSpec> {
+  const { user, cwd, onBehalf } = request;
+  if (onBehalf !== undefined && user.uid === 0)
+    return err('not-a-user', 'root needs nobody to act on its behalf', 'run it as root');
   const [program] = request.command;
   if (program === undefined || program === '')
     return err('no-command', 'there is no command to run', 'give a program and its arguments');
@@ -166,7 +192,7 @@ export function prepareSandbox(request: SandboxRequest, host: Host = thisHost())
   const warnings: string[] = [...shares.value.warnings];
   const home = host.place(user.home);
   const places = [workplace, home].filter((place) => place.kind === 'directory').map((place) => place.real);
-  const hides = privatePlaces(host, [...places, ...shares.value.paths]);
+  const hides = privatePlaces(host, [...places, ...shares.value.paths], onBehalf !== undefined);
   const planned: Mount[] = [...base(user, host), ...hides];
   const writable: string[] = [];
   for (const place of new Set(places)) {
@@ -220,5 +246,6 @@ export function prepareSandbox(request: SandboxRequest, host: Host = thisHost())
     writable: user.uid === 0 ? [...writable, '/tmp', '/var/tmp', ...shares.value.paths] : undefined,
     warnings,
     stdio: request.stdio ?? ['inherit', 'inherit', 'inherit'],
+    onBehalf,
   });
 }

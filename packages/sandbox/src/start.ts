@@ -20,6 +20,8 @@ export interface RunningSandbox {
   wait(): Promise<SandboxEnd>;
   /** Signals CMD itself, never a process that took its number; false where it has ended. */
   signal(signal: NodeJS.Signals): boolean;
+  /** Signals CMD with its process group, as a terminal does. On behalf of a user only, where CMD leads one of its own. */
+  signalGroup(signal: NodeJS.Signals): boolean;
 }
 
 /** The finished sandbox, with the process that waits at its gate and a handle on it. */
@@ -39,7 +41,12 @@ async function reachGate(started: Launch, spec: SandboxSpec, network: string): P
   if (init === undefined || gate === undefined) {
     const result = await started.end;
     const how = result.kind === 'exited' ? `code ${result.code}` : result.signal;
-    return err('sandbox-failed', `bubblewrap ended early (${how})`, 'its own message is on standard error');
+    const said = started.complaint();
+    return err(
+      'sandbox-failed',
+      `bubblewrap ended early (${how})${said === '' ? '' : `: ${said}`}`,
+      said === '' ? 'its own message is on standard error' : 'name places that you can reach yourself',
+    );
   }
   const handle = openProcess(gate);
   if (handle !== undefined && statOf(gate)?.parent === init) {
@@ -79,7 +86,7 @@ export async function startSandbox(
   const gated = await reachGate(started.value, spec, network.value);
   if (!gated.ok) return gated;
 
-  const { child, end, openGate } = started.value;
+  const { streams, end, openGate } = started.value;
   const { init, gate, handle } = gated.value;
   let open = true;
   let launched = false;
@@ -91,17 +98,27 @@ export async function startSandbox(
     return result;
   });
   const deliver = (signal: NodeJS.Signals): boolean => open && signalProcess(handle, constants.signals[signal]);
+  const deliverToGroup = (signal: NodeJS.Signals): boolean => {
+    // The handle tells whether the number is still CMD's, and so that of its group.
+    if (!open || spec.onBehalf === undefined || !signalProcess(handle, 0)) return false;
+    try {
+      return process.kill(-gate, signal);
+    } catch {
+      return false; // CMD has ended since
+    }
+  };
   const running: RunningSandbox = {
     pid: gate,
-    stdin: child.stdin,
-    stdout: child.stdout,
-    stderr: child.stderr,
+    stdin: streams[0],
+    stdout: streams[1],
+    stderr: streams[2],
     wait: () => finished,
     signal(signal) {
       if (launched || signal === 'SIGKILL') return deliver(signal);
       early.push(signal);
       return open;
     },
+    signalGroup: (signal) => (launched ? deliverToGroup(signal) : running.signal(signal)),
   };
   ready?.(running);
   openGate();

@@ -15,6 +15,12 @@ export function sharesForeground(ours: ProcessStat | undefined, theirs: ProcessS
   return ours.foreground === ours.group && theirs.group === ours.group;
 }
 
+/** Whether what is typed at our terminal, if we have one, is ours to read. */
+export function isForeground(): boolean {
+  const ours = statOf('self');
+  return ours !== undefined && ours.terminal !== 0 && ours.foreground === ours.group;
+}
+
 /**
  * Passes our signals on to CMD, each once. Returns how to stop doing so. A SIGINT that somebody sends to us alone while
  * we share the foreground with CMD looks like Ctrl-C and is not passed on.

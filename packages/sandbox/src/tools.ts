@@ -7,6 +7,8 @@ const packages = {
   nsenter: 'util-linux',
   bwrap: 'bubblewrap',
   setpriv: 'util-linux',
+  setsid: 'util-linux',
+  prlimit: 'util-linux',
   sh: 'dash',
 } as const;
 
@@ -17,7 +19,7 @@ export const toolDirectories = ['/usr/bin', '/bin', '/usr/sbin', '/sbin', '/run/
 
 /** The path of each tool. */
 export function findTools(exists: (path: string) => boolean = existsSync): Result<Tools> {
-  const found = { env: '', nsenter: '', bwrap: '', setpriv: '', sh: '' };
+  const found = { env: '', nsenter: '', bwrap: '', setpriv: '', setsid: '', prlimit: '', sh: '' };
   for (const tool of Object.keys(packages) as (keyof typeof packages)[]) {
     const path = toolDirectories.map((directory) => `${directory}/${tool}`).find(exists);
     if (path === undefined)

@@ -1,5 +1,6 @@
 import { statfsSync, statSync } from 'node:fs';
-import { thisHost } from './host.ts';
+import { asFileSystemUser } from './file-system-user.ts';
+import { type Host, thisHost } from './host.ts';
 import { aliases } from './mount-table.ts';
 import { isWithin, lookAt } from './path-walk.ts';
 import type { SandboxSpec } from './prepare.ts';
@@ -45,7 +46,24 @@ export function findLeak(spec: SandboxSpec, network: string, init: number, gate:
     if (statusField(pid, 'Seccomp') !== '2') return 'the system call filter is not in place';
     if (statusField(pid, 'NoNewPrivs') !== '1') return 'no_new_privs is not set';
   }
+  const { user, onBehalf } = spec;
+  if (onBehalf !== undefined) {
+    const ids = (id: number): string => [id, id, id, id].join('\t');
+    if (statusField(gate, 'Uid') !== ids(user.uid) || statusField(gate, 'Gid') !== ids(user.gid))
+      return 'the command would be another user';
+    if (!/^0+$/.test(statusField(gate, 'CapPrm') ?? '')) return 'the command would have capabilities';
+    const groups = (statusField(gate, 'Groups') ?? '').split(' ').filter(Boolean).map(Number);
+    if (groups.some((group) => !user.groups.includes(group))) return 'the command would have groups of ours';
+  }
   const host = thisHost();
+  // What is closed to the user has no mask, since none can be made there with their permissions.
+  const look = (): string | undefined => openSocket(spec, host, gate);
+  return onBehalf === undefined ? look() : asFileSystemUser(user, look);
+}
+
+/** A socket of this machine that can be reached inside, in words. */
+function openSocket(spec: SandboxSpec, host: Host, gate: number): string | undefined {
+  if (lookAt(`/proc/${gate}/root/`) === undefined) return 'the finished sandbox cannot be looked at';
   for (const socket of host.sockets.flatMap((path) => aliases(host.mounts, path))) {
     if (spec.shares.some((share) => isWithin(share, socket))) continue;
     const outside = lookAt(socket);

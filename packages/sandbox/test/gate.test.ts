@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import type { Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bubblewrapOptions, dropWords, gateScript } from '../src/bubblewrap.ts';
+import { bubblewrapOptions, dropWords, gateScript, gateScriptOf, userWords } from '../src/bubblewrap.ts';
 import type { SandboxSpec } from '../src/prepare.ts';
 import { seed } from './seed.ts';
 
@@ -26,12 +26,15 @@ const spec: SandboxSpec = {
   writable: undefined,
   warnings: [],
   stdio: ['inherit', 'inherit', 'inherit'],
+  onBehalf: undefined,
 };
 const tools = {
   env: '/usr/bin/env',
   nsenter: '/usr/bin/nsenter',
   bwrap: '/usr/bin/bwrap',
   setpriv: '/usr/bin/setpriv',
+  setsid: '/usr/bin/setsid',
+  prlimit: '/usr/bin/prlimit',
   sh: '/bin/sh',
 };
 
@@ -113,4 +116,55 @@ test('more than bubblewrap can read is an error', () => {
   }));
   const options = bubblewrapOptions({ ...spec, mounts });
   assert.equal(options.ok ? '' : options.error.code, 'too-many-mounts');
+});
+
+test('on behalf of a user the steps before CMD have streams of ours, and CMD has those of the user', async () => {
+  const onBehalf = { terminal: false, umask: 0o22, limits: [{ name: 'nofile', soft: 8n, hard: undefined }] };
+  const behalf: SandboxSpec = { ...spec, onBehalf };
+  const words = [
+    'sh',
+    '-c',
+    'cat; echo out; echo problem >&2; for fd in 7 8 9; do test ! -e /proc/$$/fd/$fd || echo "$fd is open" >&2; done',
+  ];
+  const child = spawn('/bin/sh', ['-c', gateScriptOf(behalf), 'cofferdam', 'END', ...words], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe', 'ignore', 'ignore', 'ignore', 'pipe', 'pipe', 'pipe'],
+  });
+  const streams: readonly unknown[] = child.stdio;
+  const said: Record<number, string> = { 1: '', 2: '', 8: '', 9: '' };
+  for (const fd of [1, 2, 8, 9])
+    (streams[fd] as Readable).on('data', (chunk: Buffer) => {
+      said[fd] += chunk.toString('utf8');
+    });
+  (streams[7] as Writable).end('in ');
+  (streams[3] as Writable).end("'/usr/bin/env'\nEND\n");
+  await new Promise((settle) => child.once('close', settle));
+  assert.deepEqual([said[1], said[2]], ['', '']);
+  assert.equal(said[8], 'in out\n');
+  assert.equal(said[9], 'problem\n');
+});
+
+test('on behalf of a user bubblewrap drops, and what comes after has no privileges to drop', () => {
+  const limits = [{ name: 'nofile', soft: 8n, hard: undefined }];
+  const behalf: SandboxSpec = { ...spec, onBehalf: { terminal: true, umask: 0o22, limits } };
+  assert.deepEqual(userWords(behalf, tools), [
+    '/usr/bin/setpriv',
+    '--ruid=5',
+    '--euid=0',
+    '--regid=6',
+    '--groups=6,7',
+    '--',
+  ]);
+  assert.deepEqual(userWords(spec, tools), []);
+  const words = dropWords(behalf, tools);
+  assert.ok(
+    words.startsWith("'/usr/bin/setsid' '--ctty' '--' '/usr/bin/prlimit' '--nofile=8:unlimited' '--' '/usr/bin/env'"),
+  );
+  assert.doesNotMatch(words, /setpriv/);
+  assert.doesNotMatch(
+    dropWords({ ...behalf, onBehalf: { terminal: false, umask: 0, limits: [] } }, tools),
+    /ctty|prlimit/,
+  );
+  const options = bubblewrapOptions(behalf);
+  assert.ok(options.ok);
+  assert.match(options.value.words.join(' '), /--ro-bind-data 10 .*--ro-bind-data 11 /);
 });

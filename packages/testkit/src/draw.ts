@@ -19,7 +19,7 @@ export interface Draw {
 }
 
 /** Draws from the generator that fast-check hands to an arbitrary, so that its seed and path replay everything. */
-export const drawFrom = (random: fc.Random): Draw => {
+export const drawFrom = (random: Pick<fc.Random, 'nextInt'>): Draw => {
   const below = (count: number): number => random.nextInt(0, count - 1);
   const between = (low: number, high: number): number => low + below(high - low + 1);
   const pick = <T>(choices: readonly T[]): T => choices[below(choices.length)]!;

@@ -18,6 +18,7 @@ import {
   unknown,
   unreadable,
 } from '@cofferdam/verdict';
+import type { Conduct } from './conduct.ts';
 import type { Draw } from './draw.ts';
 import { addressNear, nameNear, pathNear, perhapsEmbedded, portNear } from './near-miss.ts';
 import type { Mode, Setting } from './policy-generator.ts';
@@ -211,19 +212,13 @@ const wildPieces = (draw: Draw, setting: Setting, rule: Rule | undefined, names:
   return draw.some(pieces, 0, pieces.length);
 };
 
-/** One flow of a setting. `prepared` is the setting's own: the path is the one that its policy gives. */
-export const drawFacts = (
-  draw: Draw,
-  mode: Mode,
-  setting: Setting,
-  prepared: Prepared = prepare(setting.policy, setting.context),
-): FactsSequence => {
+/** The rule that a flow lies near, and its first packet. */
+const drawFirst = (draw: Draw, mode: Mode, setting: Setting, mostNames: number) => {
   const rule = aimedAt(draw, setting);
-  const wild = mode === 'wild' && draw.chance(50);
   const likely =
     rule === undefined || rule.protocol === 'any' ? draw.pick(['tcp', 'udp', 'icmp'] as const) : rule.protocol;
   const protocol = draw.chance(90) ? likely : draw.pick(['tcp', 'udp', 'icmp'] as const);
-  const names = draw.chance(25) ? [] : draw.many(1, wild ? 2 : 1, () => nameOf(draw, setting, rule));
+  const names = draw.chance(25) ? [] : draw.many(1, mostNames, () => nameOf(draw, setting, rule));
   const first: Facts = {
     // Schedules and expiries change on the minute: this is that instant, or the last before the next.
     at: setting.at + draw.between(0, 47 * 60) * (hour / 60) + draw.pick([0, 0, 59_999]),
@@ -238,14 +233,52 @@ export const drawFacts = (
     request: unknown,
     mcp: unknown,
   };
+  return { rule, names, first };
+};
+
+/** One flow of a setting. `prepared` is the setting's own: the path is the one that its policy gives. */
+export const drawFacts = (
+  draw: Draw,
+  mode: Mode,
+  setting: Setting,
+  prepared: Prepared = prepare(setting.policy, setting.context),
+): FactsSequence => {
+  const wild = mode === 'wild' && draw.chance(50);
+  const { rule, names, first } = drawFirst(draw, mode, setting, wild ? 2 : 1);
   const { path } = evaluatePrepared(prepared, first);
   const pieces = wild
     ? wildPieces(draw, setting, rule, names)
-    : protocol === 'tcp'
+    : first.protocol === 'tcp'
       ? tcpPieces(draw, setting, rule, names, path === 'proxy')
       : [];
   const sequence = [first];
   for (const piece of pieces)
     sequence.push({ ...sequence.at(-1)!, path: wild ? draw.pick(['kernel', 'proxy'] as const) : path, ...piece });
   return sequence;
+};
+
+/** A flow before any policy was asked about it: its first packet, and what its ends do. */
+export interface Encounter {
+  readonly first: Facts;
+  readonly conduct: Conduct;
+}
+
+export const drawEncounter = (draw: Draw, setting: Setting): Encounter => {
+  const { rule, names, first } = drawFirst(draw, 'valid', setting, 1);
+  const host = claimOf(draw, setting, rule, names);
+  const asked = (): Conduct => {
+    const name = host.state === 'known' ? host.value : (names[0] ?? nameOf(draw, setting, rule));
+    const request = draw.chance(90) ? known(requestOf(draw, setting, rule, 'http', name)) : unreadable;
+    return { kind: 'http', host, request, mcp: mcpOf(draw) };
+  };
+  const conduct = draw.weighted<() => Conduct>([
+    [() => ({ kind: 'tls', name: host }), 40],
+    [asked, 30],
+    [() => ({ kind: 'server-first' }), 8],
+    [() => ({ kind: 'opaque' }), 8],
+    [() => ({ kind: 'tls-unreadable' }), 5],
+    [() => ({ kind: 'lax-http' }), 5],
+    [() => ({ kind: 'silent' }), 4],
+  ])();
+  return { first, conduct };
 };

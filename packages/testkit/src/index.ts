@@ -11,9 +11,10 @@ export {
   type HelloRecordOptions,
   handshakeRecords,
 } from './client-hello.ts';
+export { type Conduct, type Life, live, readOf } from './conduct.ts';
 export type { Draw } from './draw.ts';
 export { drawFrom } from './draw.ts';
-export { drawFacts, type FactsSequence } from './facts-generator.ts';
+export { drawEncounter, drawFacts, type Encounter, type FactsSequence } from './facts-generator.ts';
 export {
   agentMac,
   type Ends,
@@ -66,13 +67,17 @@ export {
   workload,
 } from './policy-builder.ts';
 export { drawContext, drawPolicy, type Mode, type Setting } from './policy-generator.ts';
+export { type ReadFamily, readPrometheus, sampleOf } from './prometheus-text.ts';
+export { drawPromotion, type Promoted, promotedTo } from './promotion.ts';
 export {
   arbitraryPolicy,
   arbitraryScenario,
   arbitraryScenarios,
+  arbitraryTraffic,
   type GeneratorOptions,
   type Scenario,
   type Scenarios,
+  type Traffic,
 } from './scenario.ts';
 export { type TcpStream, tcpStreams } from './tcp-stream.ts';
 export { address, domain, name, path, portRange, prefix, url } from './vocabulary.ts';

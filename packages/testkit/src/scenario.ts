@@ -1,8 +1,9 @@
 import { prepare, type Rule } from '@cofferdam/policy';
 import * as fc from 'fast-check';
 import { drawFrom } from './draw.ts';
-import { drawFacts, type FactsSequence } from './facts-generator.ts';
+import { drawEncounter, drawFacts, type Encounter, type FactsSequence } from './facts-generator.ts';
 import { drawContext, drawPolicy, type Mode, type Setting } from './policy-generator.ts';
+import { drawPromotion, type Promoted } from './promotion.ts';
 import { instants } from './vocabulary.ts';
 
 /** A setting and one flow in it. */
@@ -15,10 +16,16 @@ export interface Scenarios extends Setting {
   readonly flows: readonly FactsSequence[];
 }
 
+/** A setting, traffic that does not depend on what its policy says, and a way from nothing enforced to everything. */
+export interface Traffic extends Setting {
+  readonly encounters: readonly Encounter[];
+  readonly promotion: readonly Promoted[];
+}
+
 export interface GeneratorOptions {
   /** Default: `valid` for three in four, else `wild`. */
   readonly mode?: Mode;
-  /** How many flows for each setting; default 10. Only for {@link arbitraryScenarios}. */
+  /** How many flows for each setting; default 10. Only where there are several. */
   readonly flows?: number;
 }
 
@@ -170,3 +177,21 @@ export const arbitraryScenarios = (options: GeneratorOptions = {}): fc.Arbitrary
     const flows = Array.from({ length: options.flows ?? 10 }, () => drawFacts(draw, mode, setting, prepared));
     return { ...setting, flows };
   }, smallerScenarios);
+
+function* smallerTraffic(traffic: Traffic): Iterable<Traffic> {
+  if (traffic.encounters.length > 1) for (const one of traffic.encounters) yield { ...traffic, encounters: [one] };
+  yield* smallerSettings(traffic);
+}
+
+/** A valid policy with its gateway, and `flows` flows that meet it. `run --monitor` is never on: it is no stage of a promotion. */
+export const arbitraryTraffic = (options: Omit<GeneratorOptions, 'mode'> = {}): fc.Arbitrary<Traffic> =>
+  new Generated((random) => {
+    const drawn = settingOf(random, 'valid');
+    const setting = { ...drawn, context: { ...drawn.context, monitor: false } };
+    const draw = drawFrom(random);
+    return {
+      ...setting,
+      encounters: Array.from({ length: options.flows ?? 10 }, () => drawEncounter(draw, setting)),
+      promotion: drawPromotion(draw, setting.policy),
+    };
+  }, smallerTraffic);

@@ -299,6 +299,14 @@ export const reasonTable = [
     'add it to the inventory',
   ),
   entry(74, 'flow-cut', 'deny', 'any', 'a live flow that the policy no longer permits was cut', ''),
+  entry(
+    75,
+    'untold',
+    'deny',
+    'packet',
+    'denied faster than the kernel may tell: each for a reason of its own, counted here together',
+    'open connections more slowly',
+  ),
 
   // 90-109: DNS
   entry(90, 'dns-answered', 'permit', 'packet', 'the name is one that a rule permits', ''),

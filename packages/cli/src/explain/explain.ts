@@ -14,6 +14,7 @@ import {
   agentNames,
   chooseAgent,
   groupsOfAgent,
+  otherWorkloads,
   parseLabels,
   runAddresses,
   runWorkload,
@@ -169,7 +170,8 @@ const inventoryOf = (
   const workload = runWorkload(policy, agent, labels, addresses);
   const { receiver } = question;
   if (receiver === undefined || receiver === agent) {
-    return { workloads: [workload], addresses, ...(receiver === agent && { receiver: addresses[0]! }) };
+    const workloads = [workload, ...otherWorkloads(policy, [agent])];
+    return { workloads, addresses, ...(receiver === agent && { receiver: addresses[0]! }) };
   }
   const target: Workload = policy.inventory.find(({ name }) => name === receiver) ?? {
     name: receiver,
@@ -177,5 +179,6 @@ const inventoryOf = (
     labels: {},
   };
   const address = target.addresses.find(({ family }) => family === addresses[0]!.family) ?? target.addresses[0];
-  return { workloads: [workload, target], addresses, ...(address !== undefined && { receiver: address }) };
+  const workloads = [workload, target, ...otherWorkloads(policy, [agent, receiver])];
+  return { workloads, addresses, ...(address !== undefined && { receiver: address }) };
 };

@@ -1,3 +1,4 @@
+import { groupings } from '@cofferdam/flows';
 import { reasonTable } from '@cofferdam/verdict';
 import { defineCommand, jsonOption } from '../command.ts';
 
@@ -6,6 +7,7 @@ export const flowsCommand = defineCommand({
   summary: 'show what agents reached and what was denied',
   description: [
     'Reads flow records, one JSON object on a line, from FILE (`-` is standard input), else from the logs of all live and recent runs. All filters must hold.',
+    '`--by` sums up instead, in a bounded amount of memory whatever the length of the log: up to 20,000 rules, destinations or agents are told apart, and what is beyond `--top` is one row.',
     'The table and the compact lines show a connection once, as it ended. Times are in UTC. The records of several runs are sorted by time.',
   ],
   operands: { usage: '[FILE]', least: 0, most: 1, completes: 'path' },
@@ -28,6 +30,17 @@ export const flowsCommand = defineCommand({
     },
     since: { kind: 'value', value: 'TIME', summary: 'only from then on: `10m`, `2h`, `1d`, or an instant' },
     last: { kind: 'value', short: 'n', value: 'NUMBER', summary: 'only the last so many' },
+    by: {
+      kind: 'value',
+      value: 'WHAT',
+      choices: groupings,
+      summary: 'a summary: how often, how much, and what was denied, by rule, destination or agent',
+    },
+    top: {
+      kind: 'value',
+      value: 'NUMBER',
+      summary: 'rows of a summary, the most frequent first; 50 where nothing is said',
+    },
     format: {
       kind: 'value',
       value: 'FORMAT',
@@ -40,6 +53,7 @@ export const flowsCommand = defineCommand({
   examples: [
     { line: 'cofferdam flows', what: 'everything of the live and recent runs' },
     { line: 'cofferdam flows -f --verdict deny', what: 'watch denials as they happen' },
+    { line: 'cofferdam flows --by destination --verdict deny', what: 'what is denied most' },
     { line: 'cofferdam flows --name "*.github.com" --since 1h', what: 'one domain, in the last hour' },
     {
       line: 'cofferdam flows flows.jsonl --json | jq .addressNames',

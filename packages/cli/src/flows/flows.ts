@@ -1,17 +1,18 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type AnyRecord, matchesFilter, parseRecord, type RecordFilter } from '@cofferdam/flows';
+import { type AnyRecord, type Grouping, matchesFilter, type RecordFilter } from '@cofferdam/flows';
 import { canonicalName, err, formatAddress, ok, parseAddress, quote, type Result } from '@cofferdam/net';
 import { isReason, reasonTable } from '@cofferdam/verdict';
 import type { Context, OptionValues } from '../command.ts';
 import { didYouMean } from '../nearest.ts';
-import type { Output } from '../output.ts';
 import { listRuns, runsDirectory } from '../run-directory.ts';
 import { counted } from '../text.ts';
 import { parseSince } from '../time.ts';
 import type { flowsCommand } from './command.ts';
-import { type LogTail, openLogTail } from './log-tail.ts';
+import type { LogTail } from './log-tail.ts';
+import { because, Damage, openLog, takeLine, takeRest } from './read-log.ts';
 import { batchPrinter, byTime, livePrinter, type RecordFormat } from './record-printer.ts';
+import { groupPrinter } from './summary-printer.ts';
 
 type Values = OptionValues<typeof flowsCommand.options>;
 
@@ -49,27 +50,6 @@ const filterOf = (values: Values, now: number): Result<RecordFilter> => {
   });
 };
 
-/** Lines that are no records, counted and never fatal: a log may be cut by a crash, or written by a newer version. */
-class Damage {
-  #count = 0;
-  #first: string | undefined;
-
-  note(path: string, problem: string): void {
-    this.#count++;
-    this.#first ??= `${path}: ${problem}`;
-  }
-
-  get any(): boolean {
-    return this.#count > 0;
-  }
-
-  report(output: Output): void {
-    if (this.#count === 0) return;
-    const are = this.#count === 1 ? 'is no record' : 'are no records';
-    output.line(`cofferdam: ${counted(this.#count, 'line')} left out that ${are}; the first in ${this.#first}`);
-  }
-}
-
 export const flows = async (context: Context<typeof flowsCommand.options>): Promise<number> => {
   const { values, operands, out, fail } = context;
   const filter = filterOf(values, Date.now());
@@ -83,6 +63,13 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
   }
   if (values.follow && last !== undefined)
     return fail('`--last` and `--follow` exclude each other', 'give one of them');
+  const unsuitable = unsuitableFor(values);
+  if (unsuitable !== undefined) return fail(unsuitable, 'a summary is of all that is there: leave it out');
+  const top = values.top === undefined ? 50 : Number(values.top);
+  if (!(Number.isSafeInteger(top) && top > 0))
+    return fail(`\`--top\` does not take ${quote(values.top!)}`, 'write a number from 1 upward');
+  if (values.top !== undefined && values.by === undefined)
+    return fail('`--top` is of a summary', 'say which: `--by rule`, `--by destination` or `--by agent`');
   const { follow } = values;
   const format = values.json ? 'json' : ((values.format ?? (follow ? 'compact' : 'table')) as RecordFormat);
   const damage = new Damage();
@@ -90,25 +77,28 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
 
   const opened = openAll(context, tails, operands[0], follow);
   if (opened !== undefined) return opened;
-  const printer = follow ? livePrinter(format, out) : batchPrinter(format, out, last, tails.size < 2);
+  const matches = (record: AnyRecord): boolean => matchesFilter(filter.value, record);
+  const by = values.by as Grouping | undefined;
+  const printer =
+    by !== undefined
+      ? groupPrinter(by, format === 'json', top, matches, context)
+      : follow
+        ? livePrinter(format, out)
+        : batchPrinter(format, out, last, tails.size < 2);
   // What several runs have written so far is shown in one order, and what they write from then on as it comes.
   let backlog: AnyRecord[] | undefined = follow && tails.size > 1 ? [] : undefined;
   let shown = 0;
   let understood = 0;
-  const take = (path: string) => (line: string) => {
-    if (line.trim() === '' || out.closed.aborted) return;
-    const record = parseRecord(line);
-    if (!record.ok) {
-      damage.note(path, record.error.message);
-      return;
-    }
-    understood++;
-    if (matchesFilter(filter.value, record.value)) {
-      shown++;
-      if (backlog === undefined) printer.add(record.value);
-      else backlog.push(record.value);
-    }
-  };
+  const take = (path: string) =>
+    takeLine(path, damage, (record) => {
+      understood++;
+      // A summary must know how a flow ended before it can say whether it is meant.
+      const isMeant = matches(record);
+      if (isMeant) shown++;
+      if (!(isMeant || by !== undefined) || out.closed.aborted) return;
+      if (backlog === undefined) printer.add(record);
+      else backlog.push(record);
+    });
 
   const readAll = (): void => {
     for (const tail of tails.values()) tail.read(take(tail.path));
@@ -134,34 +124,25 @@ export const flows = async (context: Context<typeof flowsCommand.options>): Prom
   return 0;
 };
 
-const takeRest = (tail: LogTail, take: (line: string) => void, damage: Damage): void => {
-  const rest = tail.rest();
-  if (rest.trim() === '') return;
-  if (parseRecord(rest).ok) take(rest);
-  else damage.note(tail.path, 'the last line is cut short');
+/** What says something of single records, beside a summary. */
+const unsuitableFor = ({ by, follow, last, format }: Values): string | undefined => {
+  if (by === undefined) return undefined;
+  const other = follow
+    ? '`--follow`'
+    : last !== undefined
+      ? '`--last`'
+      : format === 'compact'
+        ? '`--format compact`'
+        : '';
+  return other === '' ? undefined : `${other} and \`--by\` exclude each other`;
 };
 
-const openLog = (tails: Map<string, LogTail>, path: string): NodeJS.ErrnoException | undefined => {
-  try {
-    // A directory opens like a file, and only reading it fails.
-    if (path !== '-' && statSync(path).isDirectory()) return Object.assign(new Error(path), { code: 'EISDIR' });
-    tails.set(path, openLogTail(path === '-' ? 0 : path));
-    return undefined;
-  } catch (error) {
-    return error as NodeJS.ErrnoException;
-  }
+const openInto = (tails: Map<string, LogTail>, path: string): NodeJS.ErrnoException | undefined => {
+  const opened = openLog(path);
+  if (opened instanceof Error) return opened;
+  tails.set(path, opened);
+  return undefined;
 };
-
-const because = ({ code, message }: NodeJS.ErrnoException): string =>
-  code === 'ENOENT'
-    ? 'there is no such file'
-    : code === 'EACCES'
-      ? 'permission denied'
-      : code === 'EISDIR'
-        ? 'it is a directory'
-        : code === 'ELOOP'
-          ? 'a link that leads back to itself'
-          : message;
 
 /** Opens the file, or the logs of all runs. An exit code where there is nothing to read. */
 const openAll = (
@@ -171,7 +152,7 @@ const openAll = (
   follow: boolean,
 ): number | undefined => {
   if (file !== undefined) {
-    const error = openLog(tails, file);
+    const error = openInto(tails, file);
     if (error === undefined) return undefined;
     // A log that will be written soon is worth waiting for.
     if (follow && error.code === 'ENOENT') return undefined;
@@ -186,7 +167,7 @@ const openAll = (
   if (listing.kind === 'forbidden') {
     return fail(`${quote(directory)} may not be read`, 'use sudo, or name a log file', 1);
   }
-  const errors = listing.kind === 'absent' ? [] : listing.runs.map(({ log }) => openLog(tails, log));
+  const errors = listing.kind === 'absent' ? [] : listing.runs.map(({ log }) => openInto(tails, log));
   const refused = errors.filter((error) => error?.code === 'EACCES').length;
   if (tails.size > 0) {
     if (refused > 0) output.line(`cofferdam: left out ${counted(refused, 'run')} of other users: sudo shows all`);
@@ -230,13 +211,13 @@ const followOn = async (
       const listing = listRuns(values.runs ?? runsDirectory);
       const runs = listing.kind === 'runs' ? listing.runs : [];
       for (const { log } of runs) {
-        if (tails.has(log) || openLog(tails, log)?.code !== 'EACCES') continue;
+        if (tails.has(log) || openInto(tails, log)?.code !== 'EACCES') continue;
         // A run that is just being made belongs to root alone for a moment.
         if (refused.has(log) && tails.size === 0) code = othersLogs(fail);
         refused.add(log);
       }
       if (code !== undefined) break;
-    } else if (tails.size === 0 && existsSync(file)) openLog(tails, file);
+    } else if (tails.size === 0 && existsSync(file)) openInto(tails, file);
     readAll();
   }
   process.off('SIGINT', interrupt);

@@ -1,9 +1,11 @@
 import { resolve } from 'node:path';
 import { parseLabels } from '../agent-inventory.ts';
 import { defineCommand } from '../command.ts';
+import { connectToHelper, runByHelper } from '../helper/run-by-helper.ts';
 import { loadPolicy } from '../load-policy.ts';
-import { contain } from './contain.ts';
+import { type Console, contain } from './contain.ts';
 import { parsePort, RunError, type RunOptions } from './options.ts';
+import { rootCaller } from './root-caller.ts';
 
 /** `cofferdam run`: the command line around `contain`. */
 export const runCommand = defineCommand({
@@ -11,7 +13,7 @@ export const runCommand = defineCommand({
   summary: 'run a command that reaches only what its policy names',
   description: [
     'Starts CMD in namespaces of its own, whose only way out is a gateway on this machine. What the policy does not permit is denied, in the kernel, and said on stderr as it happens. The exit code is the one of CMD; 125 means that the run could not be made.',
-    'CMD runs as the user who calls (with sudo: the one who called sudo), without capabilities. Sockets of the machine that could act for it outside are hidden.',
+    'CMD runs as the user who calls (with sudo: the one who called sudo), without capabilities. Members of the group that `cofferdam install` makes need no sudo, and CMD has their variables, HOME and PATH then. Sockets of the machine that could act for it outside are hidden.',
   ],
   operands: { usage: '-- CMD ARGS…', least: 0, most: 0, rest: 'CMD ARGS…' },
   options: {
@@ -50,7 +52,7 @@ export const runCommand = defineCommand({
       value: 'FILE',
       completes: 'path',
       summary:
-        'also append the flow records to FILE, as JSON lines; only root can read it. At 512 MiB it becomes FILE.1, in place of the one before',
+        'also append the flow records to FILE, as JSON lines; only its owner can read it. At 512 MiB it becomes FILE.1, in place of the one before',
     },
     quiet: {
       kind: 'flag',
@@ -103,21 +105,17 @@ export const runCommand = defineCommand({
         );
       if (values.policy.length === 0)
         return fail('`run` needs a policy', 'give a file or a directory: `--policy examples/coding-agent.yaml`');
-      if (process.getuid?.() !== 0)
-        return fail(
-          '`run` needs root, to make namespaces and load the kernel program',
-          `run it with sudo: \`sudo cofferdam run …\`; CMD itself runs as you`,
-          125,
-        );
+      const isRoot = process.getuid?.() === 0;
+      // Before all else: it is what everybody meets first, and the helper begins while the policy is read.
+      const helper = isRoot ? undefined : connectToHelper();
       const loaded = loadPolicy({ err, fail }, values.policy, Date.now());
       if (loaded === undefined) return 125;
       const isEmpty = loaded.policy.rulesets.every(({ rules }) => rules.length === 0);
       if (isEmpty && !values.monitor && !values.quiet)
         say(`${err.style.yellow('warning:')} the policy has no rule: it permits nothing`);
-      return await contain(loaded.policy, loaded.files, options, {
-        say,
-        warn: (text) => say(`${err.style.yellow('warning:')} ${text}`),
-      });
+      const console: Console = { say, warn: (text) => say(`${err.style.yellow('warning:')} ${text}`) };
+      if (helper !== undefined) return await runByHelper(helper, loaded, options, console);
+      return await contain(loaded.policy, rootCaller(options.log, loaded.files), options, console);
     } catch (e) {
       if (e instanceof RunError) return fail(e.message, e.help, e.code);
       const message = e instanceof Error ? e.message : String(e);

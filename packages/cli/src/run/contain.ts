@@ -1,21 +1,26 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
-import { resolve } from 'node:path';
-import { kernelObjectFile, topology } from '@cofferdam/datapath';
-import { type RunGateway, startRunGateway, type UpstreamServer } from '@cofferdam/gateway';
+import { bootTime, kernelObjectFile, topology } from '@cofferdam/datapath';
+import { createClockJump, type RunGateway, startRunGateway, type UpstreamServer } from '@cofferdam/gateway';
 import type { PolicySet } from '@cofferdam/policy';
 import {
   type ContainedUser,
-  forwardSignals,
-  invokingUser,
+  type OnBehalf,
   prepareSandbox,
   type RunningSandbox,
-  reclaimTerminal,
+  type StandardStream,
   startSandbox,
-  writableBy,
 } from '@cofferdam/sandbox';
-import { createRunDirectory, flowsFile, isLiveRun, pruneRuns, startTicksOf } from '../run-directory.ts';
-import { type FlowSink, openFlowSink, openRotatingSink } from './flow-sink.ts';
+import type { Environment } from '../output.ts';
+import {
+  createRunDirectory,
+  flowsFile,
+  isLiveRun,
+  pruneRuns,
+  runStatusSocket,
+  startTicksOf,
+} from '../run-directory.ts';
+import { type FlowSink, openFlowSink } from './flow-sink.ts';
 import { RunError, type RunOptions } from './options.ts';
 import { prepareRun } from './prepare-run.ts';
 import { createReporter } from './reporter.ts';
@@ -26,6 +31,26 @@ export interface Console {
   /** One line of ours on stderr. */
   readonly say: (line: string) => void;
   readonly warn: (line: string) => void;
+}
+
+/** Who asked for the run, and where its command is to live: what differs between a run that root starts and one on behalf of a user. */
+export interface Caller {
+  readonly user: ContainedUser;
+  readonly cwd: string;
+  readonly env: Environment;
+  /** Absent: our own standard streams. */
+  readonly stdio?: readonly [StandardStream, StandardStream, StandardStream];
+  readonly onBehalf?: OnBehalf;
+  /** The group that may read the records of the run. */
+  readonly reader?: number;
+  /** Where the records go beside /run; undefined where nowhere. Throws where that cannot be opened. */
+  readonly openLog: () => FlowSink | undefined;
+  /** The command is about to start, and its signals can be sent. Returns what ends that. */
+  readonly attach: (running: RunningSandbox) => () => void;
+  /** Aborted where nobody waits for the run any more: it ends then. */
+  readonly gone?: AbortSignal;
+  /** What the command could do to what contains it, in words. `writable`: the trees that it can write; undefined: all. */
+  readonly risks: (writable: readonly string[] | undefined) => readonly string[];
 }
 
 /** The SmartGroup that hints name as `from`. */
@@ -49,20 +74,6 @@ const hiddenFiles = (log: string | undefined): readonly string[] => [
 /** Of the log in /run, which is memory: an agent must not fill the machine's with its denials. */
 const mostLogBytes = 64 * 1024 * 1024;
 
-/** Of `--log FILE`, and of FILE.1 behind it: half a million records or more each, and 1 GiB together. */
-const mostRotatedBytes = 512 * 1024 * 1024;
-
-const openLog = (path: string): FlowSink => {
-  try {
-    return openRotatingSink(path, mostRotatedBytes);
-  } catch (e) {
-    throw new RunError(
-      `--log: ${e instanceof Error ? e.message : String(e)}`,
-      'name a file in a directory that exists and can be written',
-    );
-  }
-};
-
 /** What the operator opened by hand, since no rule and no record will say it. */
 const openings = (options: RunOptions): readonly string[] => [
   ...options.hostPorts.map(
@@ -74,7 +85,7 @@ const openings = (options: RunOptions): readonly string[] => [
 /** Runs the command contained and returns its exit code. Everything made is undone when it returns or throws. */
 export const contain = async (
   policy: PolicySet,
-  files: readonly string[],
+  caller: Caller,
   options: RunOptions,
   console: Console,
 ): Promise<number> => {
@@ -84,20 +95,17 @@ export const contain = async (
   if (errors.length > 0) throw new RunError(errors[0]!.message, errors[0]!.help);
   if (!options.quiet) for (const { message } of prepared.diagnostics) console.warn(message);
 
-  const user = invokingUser(process.env);
-  if (!user.ok) throw new RunError(user.error.message, user.error.help);
-  const log = options.log === undefined ? undefined : openLog(options.log);
+  const log = caller.openLog();
   pruneRuns();
   const run = randomBytes(4).toString('hex');
   const agent = prepared.workload.name;
-  createRunDirectory({
-    run,
-    pid: process.pid,
-    startTicks: startTicksOf(process.pid) ?? '',
-    agent,
-    command: options.command,
-    started: Date.now(),
-  });
+  const startTicks = startTicksOf(process.pid) ?? '';
+  const { command: words } = options;
+  createRunDirectory(
+    { run, pid: process.pid, startTicks, agent, command: words, started: Date.now() },
+    undefined,
+    caller.reader,
+  );
   const sinks = [openFlowSink(flowsFile(run), mostLogBytes), ...(log === undefined ? [] : [log])];
   const reporter = createReporter(groupOf(policy, agent), holdFor);
   const said = (text: string): void => {
@@ -114,6 +122,11 @@ export const contain = async (
     running?.signal('SIGKILL');
   });
   const early = undoOnSignal(() => gateway?.close());
+  const leave = (): void => {
+    if (running === undefined) early.leave('SIGHUP');
+    else running.signal('SIGKILL');
+  };
+  caller.gone?.addEventListener('abort', leave);
   try {
     gateway = startRunGateway({
       run,
@@ -128,14 +141,16 @@ export const contain = async (
         if (line !== undefined) said(line);
       },
       warn: console.warn,
+      statusSocket: { path: runStatusSocket(run), owner: caller.user.uid },
       isAlive: isLiveRun,
     });
     if (!options.quiet) for (const line of openings(options)) console.say(line);
     renewal = renewPlan(gateway, policy, options, resolvers, console);
-    const code = await command(gateway, user.value, files, options, console, (sandbox) => {
+    if (caller.gone?.aborted === true) throw new RunError('nobody waits for the run any more', '');
+    const code = await command(gateway, caller, options, console, (sandbox) => {
       early.stop();
       running = sandbox;
-      if (uncaught.happened()) sandbox.signal('SIGKILL');
+      if (uncaught.happened() || caller.gone?.aborted === true) sandbox.signal('SIGKILL');
     });
     return uncaught.happened() ? failedRun : code;
   } finally {
@@ -165,26 +180,32 @@ const renewPlan = (
   console: Console,
 ): NodeJS.Timeout => {
   let revision = 1;
+  let renewed = Date.now();
+  const clockJumped = createClockJump(Date.now, () => Number(bootTime() / 1_000_000n));
   return setInterval(() => {
+    // Hours of schedules are in boot time: who sets the clock moves them.
+    if (!clockJumped() && Date.now() - renewed < renewEvery) return;
+    renewed = Date.now();
     prepareRun(policy, options, resolvers, ++revision)
       .then(({ plan }) => gateway.renew(plan))
       // The plan in force stays, and closes what is scheduled when its hours run out.
       .catch((e: unknown) =>
         console.warn(`the plan could not be renewed: ${e instanceof Error ? e.message : String(e)}`),
       );
-  }, renewEvery);
+  }, 1000);
 };
 
 const endingSignals = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
 
 /** Until the command runs and takes our signals, one of them ends the run: what was made is undone first. */
-const undoOnSignal = (undo: () => void): { readonly stop: () => void } => {
+const undoOnSignal = (undo: () => void) => {
   const handler = (signal: (typeof endingSignals)[number]): void => {
     undo();
     process.exit(128 + constants.signals[signal]);
   };
   for (const signal of endingSignals) process.on(signal, handler);
   return {
+    leave: handler,
     stop() {
       for (const signal of endingSignals) process.off(signal, handler);
     },
@@ -193,42 +214,39 @@ const undoOnSignal = (undo: () => void): { readonly stop: () => void } => {
 
 const command = async (
   gateway: RunGateway,
-  user: ContainedUser,
-  files: readonly string[],
+  caller: Caller,
   options: RunOptions,
   console: Console,
   started: (running: RunningSandbox) => void,
 ): Promise<number> => {
   const spec = prepareSandbox({
     networkNamespace: gateway.agentNamespace.path,
-    user,
-    cwd: process.cwd(),
-    env: process.env,
+    user: caller.user,
+    cwd: caller.cwd,
+    env: caller.env,
     shares: options.shares,
     resolvConf,
     hidden: hiddenFiles(options.log),
     command: options.command,
+    ...(caller.stdio === undefined ? {} : { stdio: caller.stdio }),
+    onBehalf: caller.onBehalf,
   });
   if (!spec.ok) {
     const code = spec.error.code === 'command-not-found' ? 127 : 125;
     throw new RunError(spec.error.message, spec.error.help, code);
   }
   if (!options.quiet) for (const warning of spec.value.warnings) console.warn(warning);
-  for (const file of files) {
-    const how = file === '<stdin>' ? undefined : writableBy(user, resolve(file), spec.value.writable);
-    if (how !== undefined) console.warn(`the command can change its own policy for the next run: ${how}`);
-  }
+  for (const risk of caller.risks(spec.value.writable)) console.warn(risk);
   let stop = (): void => undefined;
   try {
     const sandbox = await startSandbox(spec.value, (running) => {
       started(running);
-      stop = forwardSignals(running);
+      stop = caller.attach(running);
     });
     if (!sandbox.ok) throw new RunError(sandbox.error.message, sandbox.error.help);
     const end = await sandbox.value.wait();
     return end.kind === 'exited' ? end.code : 137;
   } finally {
     stop();
-    reclaimTerminal();
   }
 };

@@ -13,6 +13,7 @@ export type { Machine } from './machine.ts';
 export { removeLeftovers } from './owner.ts';
 export type { ExecOptions, ExecResult, LabProcess } from './process.ts';
 export type { ResolverProgram } from './resolver.ts';
+export { joinSubnet, type SubnetWords } from './subnet.ts';
 export {
   type DnsRecord,
   deadAddresses,

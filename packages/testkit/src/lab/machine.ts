@@ -6,10 +6,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type ExecOptions, type ExecResult, type LabProcess, onlyChild, run, sendSignal } from './process.ts';
-import type { MachineName } from './world.ts';
 
 export interface Machine {
-  readonly name: MachineName;
+  readonly name: string;
   /** The first process, as seen from outside. */
   readonly pid: number;
   /** What to put before an argv to run it in the machine. */
@@ -23,7 +22,7 @@ const script = fileURLToPath(new URL('./machine.sh', import.meta.url));
 
 /** @param files contents of files that replace those of the same name in /etc, inside the machine only */
 export async function startMachine(
-  name: MachineName,
+  name: string,
   directory: string,
   files: Readonly<Record<string, string>>,
 ): Promise<Machine> {

@@ -66,7 +66,7 @@ const addressesOf = (machine: 'internet' | 'spoke'): readonly string[] =>
 
 const single = (address: string): string => `${address}/${familyOf(address) === 4 ? 32 : 128}`;
 
-const up = (device: string, prefixes: readonly string[]): readonly string[] => [
+export const up = (device: string, prefixes: readonly string[]): readonly string[] => [
   `link set ${device} up`,
   ...prefixes.map((prefix) => `address add ${prefix} dev ${device}${familyOf(prefix) === 6 ? ' nodad' : ''}`),
 ];
@@ -74,18 +74,18 @@ const up = (device: string, prefixes: readonly string[]): readonly string[] => [
 const defaultRoutes = (routers: readonly string[]): readonly string[] =>
   routers.map((router) => `route add default via ${router.split('/')[0]}`);
 
-async function cable(left: Machine, leftDevice: string, right: Machine, rightDevice: string): Promise<void> {
+export async function cable(left: Machine, leftDevice: string, right: Machine, rightDevice: string): Promise<void> {
   const ends = [leftDevice, 'netns', left.pid, 'type', 'veth', 'peer', 'name', rightDevice, 'netns', right.pid].map(
     String,
   );
   succeed('ip link add', await run(['ip', 'link', 'add', 'name', ...ends], {}).ended);
 }
 
-async function settings(machine: Machine, assignments: readonly string[]): Promise<void> {
+export async function settings(machine: Machine, assignments: readonly string[]): Promise<void> {
   succeed('sysctl', await machine.exec(['sysctl', '--quiet', '--write', ...assignments]));
 }
 
-async function links(machine: Machine, commands: readonly string[]): Promise<void> {
+export async function links(machine: Machine, commands: readonly string[]): Promise<void> {
   succeed('ip -batch', await machine.exec(['ip', '-batch', '-'], { input: `${commands.join('\n')}\n` }));
 }
 

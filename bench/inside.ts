@@ -46,7 +46,8 @@ export const startInside = async (
   command: readonly string[],
   ready: { readonly word: string } | { readonly isUp: () => boolean },
 ): Promise<ChildProcess> => {
-  const [program, ...words] = insideOf(namespace, command);
+  // It ends with this process, however that ends.
+  const [program, ...words] = insideOf(namespace, ['setpriv', '--pdeathsig', 'TERM', '--', ...command]);
   const child = spawn(program!, words, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = once(child, 'exit').then(([code]) => {
     throw new Error(`${command[0]} ended with ${code}`);

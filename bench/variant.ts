@@ -47,12 +47,12 @@ const plain: VariantKind['open'] = async (world) => {
   const { path, close } = forwarder(world, '');
   // The cache that a router has where nothing is filtered.
   const words = [
-    '--keep-in-foreground',
+    '--no-daemon',
     '--conf-file=/dev/null',
     '--pid-file',
     '--no-resolv',
     '--no-hosts',
-    '--user=root',
+    '--log-facility=/dev/null',
   ];
   const dnsmasq = await startInside(
     path,
@@ -165,7 +165,9 @@ const lookUp = (client: string): string => {
 };
 
 const cofferdam: VariantKind['open'] = async (world, { directory }, rules) => {
-  const [program, ...words] = insideOf(world.server, [process.execPath, '--expose-gc', gatewayProcess]);
+  // Killed with this process, even while it is stopped.
+  const gateway = ['setpriv', '--pdeathsig', 'KILL', '--', process.execPath, '--expose-gc', gatewayProcess];
+  const [program, ...words] = insideOf(world.server, gateway);
   const child = spawn(program!, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const listen = conversation(child);
   const ready = await listen();

@@ -59,14 +59,15 @@ http {
 
 /** Answers every name below the zone that rules are about with the service's address. */
 const dnsmasq = [
+  // As a daemon it would change who it is, and with that forget with whom it is to end.
   ...[
     'dnsmasq',
-    '--keep-in-foreground',
+    '--no-daemon',
     '--conf-file=/dev/null',
     '--pid-file',
     '--no-resolv',
     '--no-hosts',
-    '--user=root',
+    '--log-facility=/dev/null',
   ],
   ...[`--listen-address=${place.resolver}`, '--bind-interfaces', '--local-ttl=300'],
   `--address=/bench.example/${place.service}`,

@@ -80,7 +80,6 @@ const unmapped = { 4: '198.18.200.7', 6: 'fdc0:ffe7:da11:198::c807' } as const;
 const pools = ['198.18.0.0/15', 'fdc0:ffe7:da11::/48'].map(prefix);
 const elsewhere = { 4: '8.8.8.8', 6: '2001:4860:4860::8888' } as const;
 
-/** Of agents' machines, as their script has them. */
 const agentPorts = [22, 80, 443, 5000, 5432, 8080] as const;
 const agentUdp: readonly number[] = [443, 5000];
 const agentGreets: readonly number[] = [22, 5432];
@@ -384,7 +383,6 @@ const answers = (world: PlannedWorld, spec: FlowSpec, to: string): boolean => {
   }
 };
 
-/** One line, for people. */
 export const describeFlow = (spec: FlowSpec): string => {
   const { words } = spec;
   const said =

@@ -68,9 +68,10 @@ describe('generated networks, policies and traffic', { skip: containedUnavailabl
       }
     }
     context.diagnostic(`seed ${seed}, ${JSON.stringify(counts)}`);
-    // The lab can tell: traffic of both sorts was there, and what was to arrive was seen to.
+    assert.ok(counts.arrived >= counts.permitted);
+    // Traffic of both sorts was there. A few cases, as a replay has them, may be of one.
+    if (cases < 50) return;
     assert.ok(counts.permitted * 4 > counts.flows, `only ${counts.permitted} of ${counts.flows} flows were permitted`);
     assert.ok(counts.permitted * 4 < counts.flows * 3, `${counts.permitted} of ${counts.flows} flows were permitted`);
-    assert.ok(counts.arrived >= counts.permitted);
   });
 });

@@ -57,6 +57,7 @@ install_packages() {
   for package in "$@"; do
     case $package in
       dnsmasq) unit=dnsmasq ;;
+      haproxy) unit=haproxy ;;
       unbound) unit=unbound ;;
       nginx-light) unit=nginx ;;
       iodine) unit=iodined ;;

@@ -55,6 +55,7 @@ struct findings {
 		__u32 agent, destination, port, active, web, sure, host, claimed_web, claimed_sure;
 		__u32 embedded; /* of the IPv4 address inside an IPv6 one; else the destination's */
 		__u32 inner_host; /* the empty row where no hostname applies */
+		__u32 denies;
 	} row;
 	__u32 words;
 	__u32 index;
@@ -157,7 +158,9 @@ static long walk_word(__u32 turn, struct walk *w)
 			return 1;
 		__u64 to = WORD(destination, summary, i) | WORD(embedded, summary, i) | WORD(host, summary, i) |
 			WORD(inner_host, summary, i) | x->public_inside;
-		x->candidates = to & WORD(agent, summary, i) & WORD(port, summary, i) & WORD(active, summary, i);
+		/* A permit whose web does not hold the address name is contradicted; a deny is not, before the claimed name is known. */
+		__u64 named = WORD(web, summary, i) | WORD(denies, summary, i);
+		x->candidates = to & named & WORD(agent, summary, i) & WORD(port, summary, i) & WORD(active, summary, i);
 		x->summary = i + 1;
 		return 0;
 	}
@@ -351,6 +354,7 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	x->row.inner_host = x->row.host;
 	x->row.claimed_web = q->claims.web;
 	x->row.claimed_sure = q->claims.sure;
+	x->row.denies = ROW_DENIES_BY_NAME;
 	flags = d->flags;
 	x->public_inside = 0;
 	if (q->family == 6 && embedded_ipv4(&q->real, &x->inner)) {

@@ -145,6 +145,7 @@ struct synthetic {
 #define ROW_EMPTY 0
 #define ROW_NO_NAME 1 /* rules without web */
 #define ROW_UNKNOWN_NAME 2 /* those, and rules whose web holds every name */
+#define ROW_DENIES_BY_NAME 3 /* denies with web, which a name that the client has yet to claim may satisfy */
 
 /* Rows of a name in one plan. */
 struct name_rows {

@@ -101,7 +101,9 @@ export const planFlag = { monitored: 1, namesOpen: 2, runMonitored: 4 } as const
 export const agentFlag = { monitored: 1, macKnown: 2 } as const;
 export const kernelRuleFlag = { drops: 1, refusesEch: 2 } as const;
 export const poolFlag = 16;
-export const row = { empty: 0, noName: 1, unknownName: 2 } as const;
+export const row = { empty: 0, noName: 1, unknownName: 2, deniesByName: 3 } as const;
+/** Rows that every plan has. */
+export const fixedRows = 4;
 
 export const flowState = { none: 0, pending: 1, binding: 2, permitted: 3, denied: 4, proxied: 5 } as const;
 export const flowFlag = {

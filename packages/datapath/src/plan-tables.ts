@@ -12,6 +12,7 @@ import {
   agentFlag,
   agentKey,
   destinationKey,
+  fixedRows,
   kernelRuleFlag,
   layout,
   limits,
@@ -79,8 +80,8 @@ const u32 = (value: number): Buffer => {
 /** No pattern that names hosts can hold it: only any-web does. */
 const noName = '\0' as DomainName;
 
-/** Plans number their rows from 0, which is the empty one; the kernel has two more fixed rows behind it. */
-const kernelRow = (planRow: number): number => (planRow === 0 ? row.empty : planRow + 2);
+/** Plans number their rows from 0, which is the empty one; the kernel has more fixed rows behind it. */
+const kernelRow = (planRow: number): number => (planRow === 0 ? row.empty : planRow + fixedRows - 1);
 
 /** Lays a plan into fresh kernel maps. Nothing refers to them yet, so a failure half way changes and leaves nothing. */
 export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement): PlanTables => {
@@ -109,7 +110,7 @@ const layPlan = (
 ): Omit<PlanTables, 'close'> => {
   if (tables.words > limits.ruleWords)
     throw new Error(`the plan has ${loaded.plan.rules.length} rules, the kernel takes ${limits.ruleWords * 64}`);
-  const planRows = tables.rowCount + 2;
+  const planRows = tables.rowCount + fixedRows - 1;
   const capacity = planRows + spareRows;
   const rows = make({
     type: MapType.array,
@@ -138,6 +139,8 @@ const layPlan = (
   rows.set(u32(row.noName), bitmapBytes(nameless.web));
   // A name that no pattern can hold, since it is no name: what any-web says of names.
   rows.set(u32(row.unknownName), bitmapBytes(classify(noName).sure));
+  const { web, permit } = loaded.properties;
+  rows.set(u32(row.deniesByName), bitmapBytes(web.map((word, i) => word & ~permit[i]!)));
 
   const maps = {
     rows,
@@ -217,12 +220,13 @@ const ruleInfos = (tables: KernelTables, make: MakeMap): KernelMap => {
     entries: Math.max(1, tables.ruleFlags.length),
     flags: BPF_F_INNER_MAP,
   });
+  const count = tables.ruleFlags.length;
+  const values = Buffer.alloc(o.size * count);
   for (const [rule, flags] of tables.ruleFlags.entries()) {
-    const bytes = Buffer.alloc(o.size);
     const drops = flags & ruleFlag.reject ? 0 : kernelRuleFlag.drops;
-    bytes.writeUInt32LE(drops | (flags & ruleFlag.refuseEch ? kernelRuleFlag.refusesEch : 0), o.flags);
-    map.set(u32(rule), bytes);
+    values.writeUInt32LE(drops | (flags & ruleFlag.refuseEch ? kernelRuleFlag.refusesEch : 0), o.size * rule + o.flags);
   }
+  map.setAll(new Uint8Array(Uint32Array.from({ length: count }, (_, i) => i).buffer), values, count);
   return map;
 };
 

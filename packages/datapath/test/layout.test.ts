@@ -13,6 +13,7 @@ import {
   destinationKey,
   encodeFlowKey,
   eventKind,
+  fixedRows,
   flowFlag,
   flowState,
   kernelRuleFlag,
@@ -107,6 +108,8 @@ test('constants are those of the header', () => {
   same('ROW_EMPTY', row.empty);
   same('ROW_NO_NAME', row.noName);
   same('ROW_UNKNOWN_NAME', row.unknownName);
+  same('ROW_DENIES_BY_NAME', row.deniesByName);
+  assert.equal(fixedRows, row.deniesByName + 1);
   const states = {
     none: 'NONE',
     pending: 'PENDING',

@@ -72,10 +72,11 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
     const active = activeAt(loaded, at);
     const { enforced, monitored } = loaded.properties;
     const counts = (w: number): number => enforced[w]! | (plan.monitored || row.monitored ? monitored[w]! : 0);
-    return plan.rules.filter((_, i) => {
-      const w = i >>> 5;
-      return (((from[w]! & resolves[w]! & active[w]! & counts(w)) >>> (i & 31)) & 1) === 1;
-    });
+    const rules: PlanRule[] = [];
+    for (let w = 0; w < from.length; w++)
+      for (let left = from[w]! & resolves[w]! & active[w]! & counts(w); left !== 0; left &= left - 1)
+        rules.push(plan.rules[32 * w + 31 - Math.clz32(left & -left)]!);
+    return rules;
   };
 
   const grantOf = (agent: GateAgent, name: DomainName, at: number): NameGrant => {

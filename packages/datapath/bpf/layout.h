@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Changes whenever any structure here does. */
-#define LAYOUT 1
+#define LAYOUT 2
 
 #define RULE_WORDS 320 /* 64 rules each: 20,480 rules */
 #define SUMMARY_WORDS (RULE_WORDS / 64)
@@ -75,6 +75,7 @@ struct control {
 	__u32 slot;
 	__u32 live; /* 0: no plan */
 	__u32 layout; /* LAYOUT of whoever made the tables: another version must not take them over */
+	__u32 switches; /* counts plans, over restarts too: what another one judged is judged again */
 };
 
 struct agent_key {

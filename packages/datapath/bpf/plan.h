@@ -64,7 +64,7 @@ __noinline int load_plan(struct plan *plan, __u64 now)
 	if (low >= MAX_EPOCHS)
 		return -1;
 	plan->active = header->epoch_row[low];
-	plan->generation = ((__u64)header->revision << 16) | low;
+	plan->generation = ((__u64)c->switches << 16) | low;
 	return 0;
 }
 

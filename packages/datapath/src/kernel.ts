@@ -271,6 +271,8 @@ export const openKernel = (
       const next = 1 - slot;
       for (const name of Object.keys(built.maps) as PlanTableName[]) map(name).set(u32(next), u32(built.maps[name].fd));
       word.writeUInt32LE(limits.layout, layout.control.layout);
+      const { switches } = layout.control;
+      word.writeUInt32LE((word.readUInt32LE(switches) + 1) >>> 0, switches);
       word.writeUInt32LE(next, layout.control.slot);
       word.writeUInt32LE(1, layout.control.live);
       control.set(u32(0), word);

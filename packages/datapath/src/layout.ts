@@ -22,7 +22,7 @@ export const layout = {
   },
   rule_info: { size: 8, flags: 0 },
   plan_header: { size: 3088, revision: 0, flags: 4, words: 8, epochs: 12, epoch_from: 16, epoch_row: 2064 },
-  control: { size: 12, slot: 0, live: 4, layout: 8 },
+  control: { size: 16, slot: 0, live: 4, layout: 8, switches: 12 },
   agent_key: { size: 24, ifindex: 0, family: 4, address: 8 },
   agent: { size: 20, id: 0, row: 4, flags: 8, mac: 12 },
   destination_key: { size: 24, bits: 0, family: 4, bytes: 5 },
@@ -93,7 +93,7 @@ export const limits = {
   portPage: 256,
   portPages: 2 * 256 + 1,
   ruleDefault: 0xffff,
-  layout: 1,
+  layout: 2,
   agentKeys: 131_072,
 } as const;
 

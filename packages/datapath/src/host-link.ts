@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { type Prefix, parsePrefix, prefixesOverlap } from '@cofferdam/net';
+import { literalPrefix, parsePrefix, prefixesOverlap } from '@cofferdam/net';
 import {
   acceptInForeignChains,
   guardRuleset,
@@ -46,12 +46,6 @@ const readSetting = (host: NetworkNamespace, name: string): string =>
 const existsSetting = (host: NetworkNamespace, name: string): boolean =>
   host.run(() => existsSync(`/proc/sys/net/${name}`));
 
-const prefixOf = (text: string): Prefix => {
-  const parsed = parsePrefix(text);
-  if (!parsed.ok) throw new Error(parsed.error.message);
-  return parsed.value;
-};
-
 interface Route {
   readonly dst?: string;
   readonly dev?: string;
@@ -63,7 +57,7 @@ interface Route {
  */
 const takenPrefixes = (host: NetworkNamespace) =>
   [t.own4, t.own6].flatMap((own) => {
-    const ours = prefixOf(own);
+    const ours = literalPrefix(own);
     const routes = ipList(host, [`-${ours.address.family}`, 'route', 'show', 'table', 'all']) as Route[];
     return routes.flatMap(({ dst }) => {
       const parsed = dst === undefined || dst === 'default' ? undefined : parsePrefix(dst);
@@ -86,7 +80,7 @@ const freeUplink = (host: NetworkNamespace, run: string): Uplink => {
   const start = Number.parseInt(run.slice(-4), 16) % uplinkCount;
   for (let i = 0; i < 256; i++) {
     const candidate = uplink((start + i) % uplinkCount);
-    const mine = [candidate.host4, candidate.gateway4, candidate.host6].map(prefixOf);
+    const mine = [candidate.host4, candidate.gateway4, candidate.host6].map(literalPrefix);
     if (!mine.some((address) => taken.some((one) => prefixesOverlap(one, address)))) return candidate;
   }
   throw new Error(`no free addresses for the link to the host in ${t.links4} and ${t.links6}`);

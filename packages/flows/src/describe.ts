@@ -42,12 +42,12 @@ export const requestText = (r: AnyRecord): string => {
 export const wouldBeOf = (r: AnyRecord): Exclude<WouldBeVerdict, 'unknown'> | undefined =>
   r.kind === 'dns' || r.kind === 'suppressed' || r.wouldBe === 'unknown' ? undefined : r.wouldBe;
 
-/** `permit`, `deny`, or `lifted` where monitoring let pass what would have been denied. */
-export const verdictText = (r: AnyRecord): 'permit' | 'deny' | 'lifted' => {
+/** `permit`, `deny`, or `would-deny` where monitoring let pass what would have been denied. */
+export const verdictText = (r: AnyRecord): 'permit' | 'deny' | 'would-deny' => {
   if (r.verdict === 'deny') return 'deny';
   const would = wouldBeOf(r);
-  if (would !== undefined) return would.verdict === 'deny' ? 'lifted' : 'permit';
-  return r.enforced ? 'permit' : 'lifted';
+  if (would !== undefined) return would.verdict === 'deny' ? 'would-deny' : 'permit';
+  return r.enforced ? 'permit' : 'would-deny';
 };
 
 /** The rule and reason that matter to people: of the verdict, or of what would have been, where that was lifted. */

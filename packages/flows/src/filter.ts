@@ -8,7 +8,7 @@ export interface RecordFilter {
   /** Inventory name, or the source address where the agent is unknown. */
   readonly agent?: string;
   /** `lifted`: permitted only because it is monitored; those are among `permit` too. */
-  readonly verdict?: 'permit' | 'deny' | 'lifted';
+  readonly verdict?: 'permit' | 'deny' | 'would-deny';
   /** A rule's name, its id, or `ruleset/name`; `default` for the default. */
   readonly rule?: string;
   /** A DNS name or a destination address, in canonical form; a leading `*.` takes every name below. */

@@ -65,7 +65,7 @@ const summaryOf = (key: string, r: AnyRecord): GroupSummary => {
     key,
     count,
     denied: verdict === 'deny' ? count : 0,
-    wouldDeny: verdict === 'lifted' ? count : 0,
+    wouldDeny: verdict === 'would-deny' ? count : 0,
     bytes: r.kind === 'dns' || r.kind === 'suppressed' ? 0n : r.toDestination.bytes + r.toAgent.bytes,
     first: r.start,
     last: r.end ?? r.start,

@@ -35,7 +35,7 @@ export const recordLine = (r: AnyRecord): string => {
   const decider = deciderText(r);
   return [
     clock(r.start),
-    verdictText(r).padEnd(6),
+    verdictText(r).padEnd('would-deny'.length),
     `${agentText(r)} → ${protocol(r)}${destinationText(r)}${behind(r)}${request === '' ? '' : ` ${request}`}${remark === '' ? '' : `, ${remark}`}`,
     `${decisiveReason(r)}${decider === '' ? '' : ` [${decider}]`}${traffic(r)}`,
   ].join('  ');

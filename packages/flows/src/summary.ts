@@ -14,7 +14,7 @@ import { sanitise } from './text.ts';
 /** One destination of one agent, as often as it was met with one outcome. */
 export interface DestinationSummary {
   readonly agent: string;
-  readonly verdict: 'permit' | 'deny' | 'lifted';
+  readonly verdict: 'permit' | 'deny' | 'would-deny';
   readonly kind: AnyRecord['kind'];
   /** Sanitised text: `api.github.com:443`, `10.0.0.7:22`, `evil.example A`; `(not recorded)` of what was suppressed. */
   readonly destination: string;

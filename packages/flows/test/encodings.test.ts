@@ -103,25 +103,25 @@ describe('text for people', () => {
   test('a flow on one line', () => {
     assert.equal(
       recordLine(flowRecord({ end: flowRecord().start + 1 })),
-      '12:00:00.250  permit  coder → tcp api.github.com:443 (93.184.216.34:443)  rule [coding-agent/allow-github] 1200B out 54000B in',
+      '12:00:00.250  permit      coder → tcp api.github.com:443 (93.184.216.34:443)  rule [coding-agent/allow-github] 1200B out 54000B in',
     );
   });
 
   test('suppressed denials on one line', () => {
     assert.equal(
       recordLine(suppressedRecord()),
-      '12:00:00.250  deny    coder → 12345 more, too fast to be written one by one  no-rule',
+      '12:00:00.250  deny        coder → 12345 more, too fast to be written one by one  no-rule',
     );
     const unknown = suppressedRecord({ agent: { labels: {} }, reason: 'unknown-agent' });
-    assert.match(recordLine(unknown), / {2}deny {4}unknown → 12345 more, .* {2}unknown-agent$/);
+    assert.match(recordLine(unknown), / {2}deny {8}unknown → 12345 more, .* {2}unknown-agent$/);
     assert.match(
       recordTable([suppressedRecord()]),
       /\n2027-01-31 12:00:00 {2}deny {5}coder {2}suppressed {2}12345 more {3}too fast to be written one by one {2}no-rule$/,
     );
   });
 
-  test('what monitoring let pass is shown as lifted', () => {
-    assert.match(recordLine(flowRecord({ enforced: false, reason: 'monitored' })), /lifted/);
+  test('what monitoring let pass is shown as what would be denied', () => {
+    assert.match(recordLine(flowRecord({ enforced: false, reason: 'monitored' })), / would-deny /);
   });
 
   const remarks: readonly (readonly [what: string, record: Parameters<typeof recordLine>[0], remark: string])[] = [

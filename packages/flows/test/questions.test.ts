@@ -162,9 +162,14 @@ describe('filters', () => {
       dnsRecord({ verdict: 'deny', reason: 'dns-not-permitted' }),
       true,
     ],
-    ['lifted', { verdict: 'lifted' }, flowRecord({ enforced: false, reason: 'monitored' }), true],
-    ['lifted, of a query', { verdict: 'lifted' }, dnsRecord({ enforced: false, reason: 'dns-not-permitted' }), true],
-    ['not lifted', { verdict: 'lifted' }, flow, false],
+    ['lifted', { verdict: 'would-deny' }, flowRecord({ enforced: false, reason: 'monitored' }), true],
+    [
+      'lifted, of a query',
+      { verdict: 'would-deny' },
+      dnsRecord({ enforced: false, reason: 'dns-not-permitted' }),
+      true,
+    ],
+    ['not lifted', { verdict: 'would-deny' }, flow, false],
     [
       'the reason it would have had',
       { reason: 'no-rule' },
@@ -212,7 +217,7 @@ describe('summaries', () => {
       summary.reached.map((s) => [s.destination, s.verdict, s.count]),
       [
         ['api.github.com:443', 'permit', 2],
-        ['api.github.com:443', 'lifted', 1],
+        ['api.github.com:443', 'would-deny', 1],
       ],
     );
     assert.deepEqual(
@@ -228,7 +233,7 @@ describe('summaries', () => {
     const { reached } = summarise([dnsRecord({ enforced: false, reason: 'dns-not-permitted' })]);
     assert.deepEqual(
       reached.map((s) => [s.destination, s.verdict, s.rule]),
-      [['api.github.com A', 'lifted', 'default']],
+      [['api.github.com A', 'would-deny', 'default']],
     );
   });
 

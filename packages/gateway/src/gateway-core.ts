@@ -21,9 +21,9 @@ import {
   type Address,
   addressesEqual,
   formatAddress,
+  literalPrefix,
   type Prefix,
   parseAddress,
-  parsePrefix,
   prefixContains,
 } from '@cofferdam/net';
 import { classifyName, isReservedDestination, type LoadedPlan } from '@cofferdam/plan';
@@ -33,13 +33,13 @@ import { createDnsFilter } from './dns-filter.ts';
 import { createDnsServer, dnsServerDefaults } from './dns-server.ts';
 import { createKernelFlowLog } from './kernel-flow-log.ts';
 import { createKernelNames } from './kernel-names.ts';
+import { listenOn } from './listen.ts';
 import { localPrefixes } from './local-addresses.ts';
 import { planGate } from './plan-gate.ts';
 import { createProxy, proxyDefaults } from './proxy.ts';
 import { createRateLimiter } from './rate-limiter.ts';
 import { createRecordBudget, defaultRecordBudget } from './record-budget.ts';
 import { createRecordWriter } from './record-writer.ts';
-import { listenOn } from './run-relays.ts';
 import { seldom } from './seldom.ts';
 import { createStatus, type GatewayStatus } from './status.ts';
 import { type MetricsAddress, type StatusSocket, serveMetrics, serveStatus } from './status-server.ts';
@@ -100,12 +100,6 @@ export interface GatewayCore {
   /** Puts another plan in force in one step; live flows are judged by it. Throws, and changes nothing, where it does not fit. */
   readonly renew: (plan: LoadedPlan) => void;
 }
-
-const prefixOf = (text: string): Prefix => {
-  const parsed = parsePrefix(text);
-  if (!parsed.ok) throw new Error(parsed.error.message);
-  return parsed.value;
-};
 
 const pollMilliseconds = 10;
 const sweepMilliseconds = 1000;
@@ -169,7 +163,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   const names = createKernelNames({
     kernel,
     nft,
-    pool: { ...defaultPool, v4: prefixOf(topology.pool4), v6: prefixOf(topology.pool6) },
+    pool: { ...defaultPool, v4: literalPrefix(topology.pool4), v6: literalPrefix(topology.pool6) },
     plan: () => plan,
     now,
   });
@@ -271,7 +265,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     },
   });
   undo(dns.close);
-  const links = [prefixOf(topology.own4), prefixOf(topology.own6)];
+  const links = [literalPrefix(topology.own4), literalPrefix(topology.own6)];
   const isReserved = (address: Address): boolean => isReservedDestination(plan, address);
   /** Agents are reached from where they live; the host has no way to them. */
   const isBehind = (address: Address): boolean =>

@@ -1,7 +1,8 @@
-import { connect, createServer, type Server } from 'node:net';
+import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { connectFrom, type NetworkNamespace, openListener } from '@cofferdam/datapath';
 import { parseAddress } from '@cofferdam/net';
+import { listenOn } from './listen.ts';
 import { createRelay } from './relay.ts';
 import { seldom } from './seldom.ts';
 
@@ -12,14 +13,6 @@ export interface RelayedPorts {
 }
 
 const loopback = parseAddress('127.0.0.1')!;
-
-/** An error of a listening socket (too many open files, say) costs a connection, not the gateway. */
-export const listenOn = (fd: number, warn: (text: string) => void): Server => {
-  const server = createServer({ allowHalfOpen: true });
-  server.on('error', (e) => warn(`listening: ${e.message}`));
-  server.listen({ fd });
-  return server;
-};
 
 const bindHere = (host: NetworkNamespace, port: number): number => {
   try {

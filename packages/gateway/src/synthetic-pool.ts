@@ -3,9 +3,9 @@ import {
   type DomainName,
   err,
   formatPrefix,
+  literalPrefix,
   ok,
   type Prefix,
-  parsePrefix,
   type Result,
 } from '@cofferdam/net';
 
@@ -59,16 +59,10 @@ export interface SyntheticPool {
   readonly state: () => PoolState;
 }
 
-const prefixOf = (text: string): Prefix => {
-  const parsed = parsePrefix(text);
-  if (!parsed.ok) throw new Error(parsed.error.message);
-  return parsed.value;
-};
-
 /** RFC 2544 benchmarking range, which nothing on the internet uses, and a ULA (RFC 4193) drawn once for Cofferdam. */
 export const defaultPool: PoolOptions = {
-  v4: prefixOf('198.18.0.0/16'),
-  v6: prefixOf('fdc0:ffe7:da11:198::/64'),
+  v4: literalPrefix('198.18.0.0/16'),
+  v6: literalPrefix('fdc0:ffe7:da11:198::/64'),
   grace: 3_600_000,
   quota: 4096,
   inUse: () => false,

@@ -41,6 +41,7 @@ export {
   comparePrefixes,
   formatPrefix,
   lastAddress,
+  literalPrefix,
   type Prefix,
   parsePrefix,
   prefixContains,

@@ -81,7 +81,7 @@ export function comparePrefixes(a: Prefix, b: Prefix): number {
   return a.length - b.length;
 }
 
-/** A prefix written in the source of this package. Throws where it is not one. */
+/** A prefix that is written in source. Throws where it is not one. */
 export function literalPrefix(text: string): Prefix {
   const prefix = parsePrefix(text);
   if (!prefix.ok) throw new Error(prefix.error.message);

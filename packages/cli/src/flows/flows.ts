@@ -41,7 +41,7 @@ const filterOf = (values: Values, now: number): Result<RecordFilter> => {
   return ok({
     ...(agent !== undefined && { agent }),
     ...(verdict !== undefined && {
-      verdict: verdict === 'would-deny' ? 'lifted' : (verdict as 'permit' | 'deny'),
+      verdict: verdict as 'permit' | 'deny' | 'would-deny',
     }),
     ...(rule !== undefined && { rule }),
     ...(wanted !== undefined && { name: wanted.value }),

@@ -20,10 +20,6 @@ export interface RecordPrinter {
   finish(): void;
 }
 
-/** As `--verdict` takes it, and as the help says it. */
-const verdictWords = { permit: 'permit', deny: 'deny', lifted: 'would-deny' } as const;
-const verdictWord = (record: AnyRecord): string => verdictWords[verdictText(record)];
-
 const remark = (record: AnyRecord): string => {
   const address = deniedAddress(record);
   return [remarkText(record), ...(address === undefined ? [] : [`address ${address}`])]
@@ -31,15 +27,11 @@ const remark = (record: AnyRecord): string => {
     .join(', ');
 };
 
-const ours: Readonly<Record<string, (record: AnyRecord) => string>> = { verdict: verdictWord, remark };
+const ours: Readonly<Record<string, (record: AnyRecord) => string>> = { remark };
 const columns = recordColumns.map((column) => ({ ...column, value: ours[column.key] ?? column.value }));
 
-/** Before the verdict there is only the time, so the first match is the verdict. */
-const compactLine = (record: AnyRecord): string =>
-  recordLine(record).replace(/ (?:permit|deny|lifted) *(?= )/, ` ${verdictWord(record).padEnd(10)} `);
-
 const paint = (style: Style, record: AnyRecord, line: string): string => {
-  const word = verdictWord(record);
+  const word = verdictText(record);
   const color = word === 'deny' ? style.red : word === 'would-deny' ? style.yellow : style.green;
   return line.replace(word, color(word));
 };
@@ -94,7 +86,7 @@ export const batchPrinter = (
       }
       const records = byTime(byKey.values());
       const shown = limit === Number.POSITIVE_INFINITY ? records : records.slice(-limit);
-      if (format === 'compact') for (const record of shown) out.line(paint(out.style, record, compactLine(record)));
+      if (format === 'compact') for (const record of shown) out.line(paint(out.style, record, recordLine(record)));
       else if (shown.length > 0) {
         const [title = '', ...lines] = recordTable(shown, columnsFor(shown)).split('\n');
         out.line(out.style.bold(title));
@@ -124,7 +116,7 @@ export const livePrinter = (format: RecordFormat, out: Output): RecordPrinter =>
   return {
     add(record) {
       if (format === 'json') out.line(encodeRecord(record));
-      else if (!repeats(record)) out.line(paint(out.style, record, compactLine(record)));
+      else if (!repeats(record)) out.line(paint(out.style, record, recordLine(record)));
     },
     finish: () => undefined,
   };

@@ -44,7 +44,7 @@ const renewEvery = 12 * 60 * 60 * 1000;
 /** Milliseconds between two looks at the clocks, and at what is kept under /run. */
 const lookEvery = 1000;
 
-/** Grows with every plan, also over restarts: a flow is judged again when it meets another number. */
+/** Grows with every plan, over restarts too where reloads are no more frequent than seconds: what records call a plan by. */
 const nextRevision = (last: number): number => Math.max(last + 1, Math.floor(Date.now() / 1000));
 
 const rulesIn = (policy: PolicySet): number => policy.rulesets.reduce((sum, { rules }) => sum + rules.length, 0);

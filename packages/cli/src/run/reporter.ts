@@ -18,6 +18,7 @@ import {
 } from '@cofferdam/flows';
 import { formatAddress } from '@cofferdam/net';
 import { reasonEntry } from '@cofferdam/verdict';
+import { bytesText } from '../bytes-text.ts';
 import { deniedAddress } from '../denied-address.ts';
 
 /** What a run says on stderr: a line for each new denial as it happens, and a table at the end. Pure: lines out. */
@@ -191,7 +192,7 @@ export const createReporter = (group: string, holdFor = 0): Reporter => {
   };
 };
 
-const verdictWord = { permit: 'reached', deny: 'DENIED', lifted: 'would be denied' } as const;
+const verdictWord = { permit: 'reached', deny: 'DENIED', 'would-deny': 'would be denied' } as const;
 
 const outcomeOf = ({ verdict, answer }: DestinationSummary): string =>
   answer === 'no-such-name'
@@ -199,17 +200,6 @@ const outcomeOf = ({ verdict, answer }: DestinationSummary): string =>
     : verdict === 'permit' && answer === 'none'
       ? 'no answer'
       : verdictWord[verdict];
-
-const bytesText = (bytes: bigint): string => {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = Number(bytes);
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-};
 
 const destinationOf = (row: DestinationSummary, details: ReadonlyMap<string, ReadonlySet<string>>): string => {
   const found = details.get(rowKey(row.verdict, row.protocol, row.destination, row.rule, row.reason));

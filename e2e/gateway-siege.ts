@@ -186,6 +186,8 @@ export interface GatewaySiege extends GatewayLab {
   readonly recovers: (what: string) => Promise<void>;
   /** A program inside the gateway's namespace. */
   readonly inside: (argv: readonly string[], input?: string) => Promise<ExecResult>;
+  /** What a program says that must succeed. */
+  readonly on: (where: 'host' | 'internet' | 'inside', ...argv: readonly string[]) => Promise<string>;
   /** Takes it away, if it is there. */
   readonly clear: () => Promise<void>;
 }
@@ -276,6 +278,9 @@ const besiege = async (g: GatewayLab): Promise<GatewaySiege> => {
       });
   };
   const lists = g.lab.exec;
+  const inside: GatewaySiege['inside'] = (argv, input = '') =>
+    lists('host', ['nsenter', '--net=/run/cofferdam/gateway/gateway/netns', '--', ...argv], { input });
+
   return {
     ...g,
     attackers: { a, b },
@@ -304,8 +309,12 @@ const besiege = async (g: GatewayLab): Promise<GatewaySiege> => {
       await g.a.exec(['ip', '-6', 'route', 'replace', 'default', 'via', 'fd11:1::1']);
     },
     recovers,
-    inside: (argv, input = '') =>
-      lists('host', ['nsenter', '--net=/run/cofferdam/gateway/gateway/netns', '--', ...argv], { input }),
+    inside,
+    async on(where, ...argv) {
+      const { code, stdout, stderr } = where === 'inside' ? await inside(argv) : await g.lab.exec(where, argv);
+      assert.equal(code, 0, `${argv.join(' ')}: ${stderr}`);
+      return stdout;
+    },
     async clear() {
       await lists('host', [cofferdam, 'gateway', 'remove']);
       const { stdout } = await lists('host', ['ip', '-br', 'link']);

@@ -1,7 +1,8 @@
 /** A caller of the helper that sends what it likes. */
+import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { python } from './attacker.ts';
-import { type HelperLab, helperSocket, policyFor, type UserName } from './helper-lab.ts';
+import { type HelperLab, helperSocket, policyFor, type UserName, users } from './helper-lab.ts';
 
 const program = readFileSync(new URL('./attacks/helper-caller.py', import.meta.url), 'utf8');
 
@@ -66,4 +67,21 @@ export const hostileCaller = (it: HelperLab): HostileCaller => {
       return { answers, stderr, written: lines.filter((line) => !line.startsWith('{')).join('\n') };
     },
   };
+};
+
+/** A folder that only root may enter, with a file in it that everybody may read. */
+export const makeClosedFolder = async (it: HelperLab): Promise<void> => {
+  await it.root('mkdir', '-m', '700', '/run/closed');
+  const fill = 'mkdir /run/closed/open && echo secret > /run/closed/open/file && chmod -R a+rX /run/closed/open';
+  await it.root('sh', '-c', fill);
+};
+
+/** The control of every attack: what asks nothing wrong is done. */
+export const hasARun = async (caller: HostileCaller): Promise<void> => {
+  const { answers, written } = await caller.speak({ request: caller.request() });
+  assert.ok(written.startsWith(`ran as ${users.alice} `), written);
+  assert.deepEqual(
+    answers.map(({ kind }) => kind).filter((kind) => kind !== 'warn'),
+    ['started', 'ended'],
+  );
 };

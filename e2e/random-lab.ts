@@ -77,6 +77,10 @@ const nextPort = (): number => 10_000 + (ports++ % 22_000);
 /** Of every network, since connections end late: the last packets of one network's may arrive when the next one stands. */
 const byToken = new Map<string, SentFlow>();
 const byPort = new Map<string, SentFlow>();
+const remember = (flow: SentFlow): void => {
+  byToken.set(flow.token, flow);
+  byPort.set(`${flow.spec.protocol} ${flow.sourcePort}`, flow);
+};
 
 const latin1 = (text: string): Uint8Array => Buffer.from(text, 'latin1');
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -272,8 +276,7 @@ export const startRunner = async (lab: Lab, planned: PlannedWorld): Promise<Runn
       if (expected === undefined) continue;
       if (expected.asks && !spec.stale) asked.add(spec.name!);
       const flow: SentFlow = { spec, expected, token: nextToken(), sourcePort: nextPort() };
-      byToken.set(flow.token, flow);
-      byPort.set(`${spec.protocol} ${flow.sourcePort}`, flow);
+      remember(flow);
       sent.push(flow);
     }
     const results = await Promise.all(sent.map(send));
@@ -322,6 +325,11 @@ export const startRunner = async (lab: Lab, planned: PlannedWorld): Promise<Runn
       counts.by[kind] = (counts.by[kind] ?? 0) + 1;
     }
     if (counts !== undefined) counts.cases++;
+    if (judgedBy !== undefined) {
+      // What ends late is judged by what was in force.
+      const inForce = judgeOf(policy);
+      for (const flow of sent) remember({ ...flow, expected: expect(inForce, flow.spec, Date.now()) });
+    }
     return wrong.map((one) => (one.flow === undefined ? one : { ...one, trace: traceOf(one.flow.token, everything) }));
   };
 

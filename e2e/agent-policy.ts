@@ -4,7 +4,8 @@ export interface PolicyWords {
   readonly web?: Readonly<Record<string, readonly string[]>>;
   /** Selectors, written as YAML flow mappings, by SmartGroup name. */
   readonly to?: Readonly<Record<string, readonly string[]>>;
-  /** Insides of YAML flow mappings; name, action, from and `to: [public-internet]` are added where they are not said. */
+  /** Insides of YAML flow mappings; name, action, from and `to: [public-internet]` are added where they are not said.
+   * Without any, there is no ruleset. */
   readonly rules: readonly string[];
 }
 
@@ -18,7 +19,14 @@ export function agentPolicy({ web = {}, to = {}, rules }: PolicyWords): string {
         `domains: [${domains.map((domain) => JSON.stringify(domain)).join(', ')}]`,
       ]),
     ),
-    document('Ruleset', 'tested', ['rules:', ...rules.map((words, index) => `  - { ${completed(words, index)} }`)]),
+    ...(rules.length === 0
+      ? []
+      : [
+          document('Ruleset', 'tested', [
+            'rules:',
+            ...rules.map((words, index) => `  - { ${completed(words, index)} }`),
+          ]),
+        ]),
   ];
   return documents.join('---\n');
 }

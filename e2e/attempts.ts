@@ -22,21 +22,23 @@ export interface Made extends Outcome {
 const script = fileURLToPath(new URL('./attempt-script.ts', import.meta.url));
 const firstPort = 20_000;
 
-const argv = (attempts: readonly AttemptWords[]): readonly string[] => [
+/** The command that makes the attempts, each from a source port of its own. */
+export const attemptCommand = (attempts: readonly AttemptWords[], first = firstPort): readonly string[] => [
   process.execPath,
   '--disable-warning=ExperimentalWarning',
   script,
-  JSON.stringify(attempts.map((attempt, index) => ({ ...attempt, from: firstPort + index }))),
+  JSON.stringify(attempts.map((attempt, index) => ({ ...attempt, from: first + index }))),
 ];
 
-const outcomesOf = (stdout: string, stderr: string): readonly Outcome[] => {
+/** What that command said. */
+export const outcomesOf = (stdout: string, stderr: string): readonly Outcome[] => {
   assert.match(stdout, /^\[/m, `the attempts said nothing: ${stderr}`);
   return JSON.parse(stdout) as Outcome[];
 };
 
 /** From the lab's host, uncontained. */
 export async function attemptOutside(lab: Lab, ...attempts: readonly AttemptWords[]): Promise<readonly Outcome[]> {
-  const { stdout, stderr } = await lab.exec('host', argv(attempts));
+  const { stdout, stderr } = await lab.exec('host', attemptCommand(attempts));
   return outcomesOf(stdout, stderr);
 }
 
@@ -47,13 +49,21 @@ export async function attemptInside(
   attempts: readonly AttemptWords[],
   more: Partial<ContainedOptions> = {},
 ): Promise<readonly Made[]> {
-  const { code, stdout, stderr, records } = await contained(lab, policy, argv(attempts), more);
+  const { code, stdout, stderr, records } = await contained(lab, policy, attemptCommand(attempts), more);
   assert.equal(code, 0, `the attempts did not come to their end: ${stderr}`);
-  return outcomesOf(stdout, stderr).map((outcome, index) => ({
-    ...outcome,
-    records: lastRecords(records).filter((one) => one.kind !== 'suppressed' && one.source.port === firstPort + index),
-  }));
+  return recordedOutcomes(outcomesOf(stdout, stderr), records);
 }
+
+/** Outcomes with their records, by the ports that `attemptCommand` gave them. */
+export const recordedOutcomes = (
+  outcomes: readonly Outcome[],
+  records: readonly AnyRecord[],
+  first = firstPort,
+): readonly Made[] =>
+  outcomes.map((outcome, index) => ({
+    ...outcome,
+    records: lastRecords(records).filter((one) => one.kind !== 'suppressed' && one.source.port === first + index),
+  }));
 
 /** Runs a command as an ordinary user under the policy. */
 export const contained = (

@@ -15,8 +15,9 @@ import {
   families,
   gatewayHost,
   type PacketSite,
+  packetsBy,
   reasonsOf,
-  scapy,
+  runMacs,
   startPacketSite,
   wide,
 } from './packet-site.ts';
@@ -37,7 +38,7 @@ describe('addresses', { skip: containedUnavailable(), timeout: 150_000 }, () => 
     before(async () => {
       agent = await containedAttacker(lab, { policy: wide, options: ['--quiet'], user: 61_234 });
       raw = await agent.rawAttacker();
-      await raw.run(scapy);
+      await packetsBy(raw, runMacs, agentHost);
     });
     after(() => agent?.stop());
 

@@ -1,9 +1,9 @@
 /** Attacks that put one name or address in the place of another. Each is first shown to work where nothing contains it. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { clientHelloStream } from '@cofferdam/testkit';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
 import { agentPolicy } from './agent-policy.ts';
+import { attackerSpellings, hello, hostFields, otherQuestions, request, serverNames } from './attacks/names.ts';
 import {
   type AttemptWords,
   arrivedSince,
@@ -22,10 +22,6 @@ import { dnsQuestion, replyHead } from './dns-question.ts';
 
 const skip = attacksUnavailable(['curl']);
 
-const hello = (...sni: readonly string[]): string =>
-  Buffer.from(clientHelloStream(sni.length === 0 ? {} : { sni: sni.length === 1 ? sni[0]! : sni })).toString('latin1');
-const request = (host: string, target = '/'): string =>
-  `GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
 const web = (names: readonly string[], more = ''): string =>
   agentPolicy({ web: { named: names }, rules: [`web: [named], protocol: tcp${more}`] });
 
@@ -197,7 +193,6 @@ describe('one name in the place of another', { skip }, () => {
   describe('names written in other ways', () => {
     const policy = web(['example.com', '*.registry.example', 'bücher.example'], ', ports: [80, 443]');
     const gateway = '198.18.0.1';
-    const suffix = ['attacker', 'example'];
 
     test('the canonical name is what is asked, dialled, forwarded and logged', async () => {
       const since = await lab.mark();
@@ -225,31 +220,6 @@ describe('one name in the place of another', { skip }, () => {
       assert.equal(code, 0, stderr);
     });
 
-    const questions: readonly (readonly [string, readonly string[]])[] = [
-      ['a NUL behind a permitted name', ['example.com\0', ...suffix]],
-      ['a NUL in a label of its own', ['example', 'com\0', ...suffix]],
-      ['dots inside a label', ['example.com', ...suffix]],
-      ['a permitted name in one label', ['example.com']],
-      ['a permitted name as prefix', ['example', 'com', ...suffix]],
-      ['a permitted name as suffix of a label', ['evilexample', 'com']],
-      ['a label before an exact name', ['secret', 'example', 'com']],
-      ['two labels where the star is one', ['a', 'b', 'registry', 'example']],
-      ['the apex below a star', ['registry', 'example']],
-      ['a star itself', ['*', 'registry', 'example']],
-      ['a space', ['a b', 'registry', 'example']],
-      ['a line feed', ['a\nb', 'registry', 'example']],
-      ['a percent sign', ['a%2eb', 'registry', 'example']],
-      ['a slash', ['a/b', 'registry', 'example']],
-      ['brackets', ['[example', 'com]']],
-      ['a homograph (Cyrillic а)', ['xn--exmple-4nf', 'com']],
-      ['UTF-8', [Buffer.from('bücher').toString('latin1'), 'example']],
-      ['a dotted quad', ['45', '83', '64', '10']],
-      ['a number', ['759382026']],
-      ['a hexadecimal number', ['0x2d53400a']],
-      ['the root', []],
-      ['a name of 254 octets', ['a', 'b', 'c', 'd'].map((letter, i) => letter.repeat(i < 3 ? 63 : 61))],
-    ];
-
     test('questions for other names are answered here', async () => {
       const since = await lab.mark();
       const udp = { protocol: 'udp', host: gateway, port: 53 } as const;
@@ -257,12 +227,12 @@ describe('one name in the place of another', { skip }, () => {
       const made = await attemptInside(
         lab,
         policy,
-        [...questions.map(([, labels]) => labels), permitted, ['cdn', 'registry', 'example']].map((labels) => ({
+        [...otherQuestions.map(([, labels]) => labels), permitted, ['cdn', 'registry', 'example']].map((labels) => ({
           ...udp,
           send: [dnsQuestion({ labels })],
         })),
       );
-      for (const [index, [what]] of questions.entries()) {
+      for (const [index, [what]] of otherQuestions.entries()) {
         const { received, records } = made[index]!;
         const reply = replyHead(received);
         assert.ok(reply !== undefined && reply.rcode !== 0 && reply.answers === 0, `${what}: ${JSON.stringify(reply)}`);
@@ -279,18 +249,17 @@ describe('one name in the place of another', { skip }, () => {
 
     test('an address in a spelling of inet_aton is an address', async () => {
       const since = await lab.mark();
-      const spellings = ['45.83.64.10', '759382026', '0x2d53400a', '055.0123.0100.012', '45.5455882'];
       const outside = await lab.exec('host', [
         'curl',
         '-sS',
         '-o',
         '/dev/null',
-        ...spellings.map((host) => `http://${host}/`),
+        ...attackerSpellings.map((host) => `http://${host}/`),
       ]);
       assert.equal(outside.code, 0, outside.stderr);
       assert.equal((await lab.arrivals({ since, server: 'attacker', kind: 'connection' })).length > 0, true);
       const marked = await lab.mark();
-      for (const host of spellings) {
+      for (const host of attackerSpellings) {
         const { code, records } = await curl(policy, `http://${host}/`);
         assert.equal(code, 7, host);
         assertDenied({ records: lastRecords(records) }, 'no-rule', host);
@@ -298,50 +267,13 @@ describe('one name in the place of another', { skip }, () => {
       assert.deepEqual(brief(await arrivedSince(lab, marked)), []);
     });
 
-    const head = (...lines: readonly string[]): string =>
-      ['GET / HTTP/1.1', ...lines, 'Connection: close', '', ''].join('\r\n');
-    /** A head that is not strict has no readable name either, and these permits rest on one. */
-    const hosts: readonly (readonly [string, string, string])[] = [
-      ['another name', request('cdn.attacker.example'), 'name-mismatch'],
-      ['a NUL', request('example.com\0.attacker.example'), 'name-unreadable'],
-      ['two trailing dots', request('example.com..'), 'name-unreadable'],
-      ['another port', request('example.com:8080'), 'name-unreadable'],
-      ['user information', request('example.com@attacker.example'), 'name-unreadable'],
-      ['user information before', request('attacker.example@example.com'), 'name-unreadable'],
-      ['a list', request('example.com, attacker.example'), 'name-unreadable'],
-      ['brackets', request('[example.com]'), 'name-unreadable'],
-      ['an address in brackets', request('[::1]'), 'name-unreadable'],
-      ['an address', request('45.83.64.10'), 'name-unreadable'],
-      ['a number', request('759382026'), 'name-unreadable'],
-      ['a hexadecimal number', request('0x2d53400a'), 'name-unreadable'],
-      ['a percent escape', request('example%2ecom'), 'name-unreadable'],
-      ['a path', request('example.com/.attacker.example'), 'name-unreadable'],
-      ['UTF-8', request(Buffer.from('exаmple.com').toString('latin1')), 'name-unreadable'],
-      ['a bare line feed', head('Host: example.com\nHost: attacker.example'), 'name-unreadable'],
-      ['a bare carriage return', head('Host: example.com\rHost: attacker.example'), 'name-unreadable'],
-      ['a folded line', head('Host: example.com', ' .attacker.example'), 'name-unreadable'],
-      ['twice', head('Host: example.com', 'Host: attacker.example'), 'name-unreadable'],
-      ['a space before the colon', head('Host : example.com'), 'name-unreadable'],
-      [
-        'an absolute target',
-        head('Host: example.com').replace('GET /', 'GET http://attacker.example/'),
-        'name-mismatch',
-      ],
-      [
-        'an absolute target behind',
-        head('Host: attacker.example').replace('GET /', 'GET http://example.com/'),
-        'authority-mismatch',
-      ],
-      ['CONNECT', head('Host: example.com').replace('GET /', 'CONNECT attacker.example:443'), 'request-unreadable'],
-    ];
-
     test('Host fields on port 80', async () => {
       const before = await lab.mark();
       await attemptOutside(lab, {
         protocol: 'tcp',
         host: 'example.com',
         port: 80,
-        send: [hosts[0]![1]],
+        send: [hostFields[0]![1]],
         patience: 300,
       });
       assert.deepEqual(brief(await arrivedSince(lab, before, ['request'])), [
@@ -351,47 +283,33 @@ describe('one name in the place of another', { skip }, () => {
       const made = await attemptInside(
         lab,
         policy,
-        hosts.map(([, text]) => ({ protocol: 'tcp', host: 'example.com', port: 80, send: [text] })),
+        hostFields.map(([, text]) => ({ protocol: 'tcp', host: 'example.com', port: 80, send: [text] })),
       );
-      const seen = hosts.map(([what], index) => [
+      const seen = hostFields.map(([what], index) => [
         what,
         ...denials(made[index]!.records.filter(({ kind }) => kind === 'flow')),
       ]);
       assert.deepEqual(
         seen,
-        hosts.map(([what, , reason]) => [what, reason]),
+        hostFields.map(([what, , reason]) => [what, reason]),
       );
-      for (const [index, [what]] of hosts.entries()) assert.match(made[index]!.received, /^HTTP\/1.1 403 /, what);
+      for (const [index, [what]] of hostFields.entries()) assert.match(made[index]!.received, /^HTTP\/1.1 403 /, what);
       assert.deepEqual(brief(await said(since)), []);
     });
-
-    const namesInHello: readonly (readonly [string, readonly string[], string])[] = [
-      ['another name', ['cdn.attacker.example'], 'name-mismatch'],
-      ['a name that ends alike', ['evilexample.com'], 'name-mismatch'],
-      ['a name that begins alike', ['example.com.attacker.example'], 'name-mismatch'],
-      ['a trailing dot', ['example.com.'], 'name-unreadable'],
-      ['a NUL', ['example.com\0.attacker.example'], 'name-unreadable'],
-      ['a line feed', ['example.com\n'], 'name-unreadable'],
-      ['an address', ['93.184.215.14'], 'name-unreadable'],
-      ['brackets', ['[2606:2800:21f::20]'], 'name-unreadable'],
-      ['UTF-8', [Buffer.from('exаmple.com').toString('latin1')], 'name-unreadable'],
-      ['nothing', [''], 'hello-unreadable'],
-      ['two names', ['example.com', 'attacker.example'], 'hello-unreadable'],
-    ];
 
     test('names in a ClientHello', async () => {
       const since = await lab.mark();
       const made = await attemptInside(
         lab,
         policy,
-        namesInHello.map(([, sni]) => ({ protocol: 'tcp', host: 'example.com', port: 443, send: [hello(...sni)] })),
+        serverNames.map(([, sni]) => ({ protocol: 'tcp', host: 'example.com', port: 443, send: [hello(...sni)] })),
       );
-      const seen = namesInHello.map(([what], index) => [what, ...denials(made[index]!.records)]);
+      const seen = serverNames.map(([what], index) => [what, ...denials(made[index]!.records)]);
       assert.deepEqual(
         seen,
-        namesInHello.map(([what, , reason]) => [what, reason]),
+        serverNames.map(([what, , reason]) => [what, reason]),
       );
-      for (const [index, [what]] of namesInHello.entries()) assert.equal(made[index]!.end, 'reset', what);
+      for (const [index, [what]] of serverNames.entries()) assert.equal(made[index]!.end, 'reset', what);
       assert.deepEqual(brief(await said(since)), []);
     });
   });

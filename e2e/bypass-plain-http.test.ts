@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { FlowRecord } from '@cofferdam/flows';
-import { clientHelloStream } from '@cofferdam/testkit';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
 import { agentPolicy } from './agent-policy.ts';
+import { hello } from './attacks/names.ts';
+import { bodies, emptyLists, laxForms, other, request } from './attacks/plain-http.ts';
 import {
   arrivedSince,
   assertDenied,
@@ -19,11 +20,6 @@ import {
 } from './attempts.ts';
 
 const skip = attacksUnavailable(['curl']);
-
-const request = (host: string, target = '/', more: readonly string[] = [], method = 'GET'): string =>
-  [`${method} ${target} HTTP/1.1`, `Host: ${host}`, ...more, '', ''].join('\r\n');
-const hello = (sni: string): string => Buffer.from(clientHelloStream({ sni })).toString('latin1');
-const other = 'gist.github.com';
 
 describe('plain HTTP', { skip }, () => {
   let lab: Lab;
@@ -125,16 +121,6 @@ describe('plain HTTP', { skip }, () => {
   }
 
   test('a body is no place for a second request', async () => {
-    const inner = request(other, '/smuggled');
-    const bodies = [
-      request('github.com', '/open/a', [`Content-Length: ${inner.length}`], 'POST') + inner,
-      request('github.com', '/open/a', ['Transfer-Encoding: chunked'], 'POST') +
-        `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`,
-      request('github.com', '/open/a', ['Content-Length: 4', 'Transfer-Encoding: chunked'], 'POST') +
-        `0\r\n\r\n${inner}`,
-      request('github.com', '/open/a', ['Content-Length: 0', 'Content-Length: 9'], 'POST') + inner,
-      request('github.com', '/open/a', ['Transfer-Encoding: xchunked'], 'POST') + inner,
-    ];
     const since = await lab.mark();
     const made = await attemptInside(
       lab,
@@ -149,33 +135,19 @@ describe('plain HTTP', { skip }, () => {
   });
 
   describe('what a lax server takes for a request', () => {
-    const fields = `Host: ${other}\r\nConnection: close\r\n\r\n`;
-    const forms: Readonly<Record<string, readonly string[]>> = {
-      'an empty line before it': [`\r\nGET / HTTP/1.1\r\n${fields}`],
-      'empty lines before it': [`\r\n\r\n\r\nGET / HTTP/1.1\r\n${fields}`],
-      'an empty line in a segment of its own': ['\r\n', `GET / HTTP/1.1\r\n${fields}`],
-      'a bare line feed before it': [`\nGET / HTTP/1.1\r\n${fields}`],
-      'a bare carriage return before it': [`\rGET / HTTP/1.1\r\n${fields}`],
-      'two spaces': [`GET  / HTTP/1.1\r\n${fields}`],
-      'a method of another standard': [`M-SEARCH / HTTP/1.1\r\n${fields}`],
-      'a new method': [`QUERY / HTTP/1.1\r\n${fields}`],
-      'a new method, cut': ['QUE', 'RY / HT', `TP/1.1\r\n${fields}`],
-      'an old version': [`GET / HTTP/1.0\r\n${fields}`],
-    };
-
     test('a real server does', async () => {
-      const names = Object.keys(forms);
-      const outside = await attemptOutside(lab, ...names.map((name) => at(80, ...forms[name]!)));
+      const names = Object.keys(laxForms);
+      const outside = await attemptOutside(lab, ...names.map((name) => at(80, ...laxForms[name]!)));
       for (const [index, { received }] of outside.entries()) assert.match(received, /^HTTP\/1.1 200 /, names[index]);
     });
 
     test('none of it passes for another protocol on port 80', async () => {
       const since = await lab.mark();
-      const names = Object.keys(forms);
+      const names = Object.keys(laxForms);
       const made = await attemptInside(
         lab,
         byName,
-        names.map((name) => at(80, ...forms[name]!)),
+        names.map((name) => at(80, ...laxForms[name]!)),
       );
       for (const [index, one] of made.entries()) {
         const reasons = new Set(denials(one.records));
@@ -187,12 +159,12 @@ describe('plain HTTP', { skip }, () => {
 
     test('none of it passes for another protocol on a port that nobody reads', async () => {
       const since = await lab.mark();
-      const names = Object.keys(forms);
+      const names = Object.keys(laxForms);
       const unread = agentPolicy({ web: named, rules: ['web: [named], protocol: tcp, ports: [8080]'] });
       const made = await attemptInside(
         lab,
         unread,
-        names.map((name) => at(8080, ...forms[name]!)),
+        names.map((name) => at(8080, ...laxForms[name]!)),
       );
       for (const [index, one] of made.entries()) {
         assert.equal(one.end, 'reset', names[index]);
@@ -260,30 +232,14 @@ describe('plain HTTP', { skip }, () => {
   });
 
   describe('an empty list permits nothing: it is an error, and the command is not started', () => {
-    const rule = 'web: [named], protocol: tcp, ports: [443]';
-    const cases: readonly (readonly [string, string])[] = [
-      ['web', agentPolicy({ web: named, rules: ['web: [], protocol: tcp'] })],
-      ['ports', agentPolicy({ web: named, rules: ['web: [named], protocol: tcp, ports: []'] })],
-      ['from', agentPolicy({ web: named, rules: [`from: [], ${rule}`] })],
-      ['to', agentPolicy({ web: named, rules: [`to: [], ${rule}`] })],
-      ['domains', agentPolicy({ web: { named: [] }, rules: [rule] })],
-      ['any', agentPolicy({ web: named, to: { nobody: [] }, rules: [`to: [nobody], ${rule}`] })],
-      ['http methods', agentPolicy({ web: named, rules: [`${rule.replace('443', '80')}, http: { methods: [] }`] })],
-      ['http paths', agentPolicy({ web: named, rules: [`${rule.replace('443', '80')}, http: { paths: [] }`] })],
-      ['http', agentPolicy({ web: named, rules: [`${rule.replace('443', '80')}, http: {}`] })],
-      ['a web without a value', agentPolicy({ web: named, rules: ['web: , protocol: tcp'] })],
-      [
-        'schedule days',
-        agentPolicy({
-          web: named,
-          rules: [`${rule}, schedule: { timezone: Europe/London, days: [], from: "07:00", until: "19:00" }`],
-        }),
-      ],
-    ];
-    for (const [what, policy] of cases) {
+    for (const [what, words] of emptyLists) {
       test(what, async () => {
         const since = await lab.mark();
-        const run = await contained(lab, policy, ['sh', '-c', 'echo started; curl -sS https://github.com/']);
+        const run = await contained(lab, agentPolicy(words), [
+          'sh',
+          '-c',
+          'echo started; curl -sS https://github.com/',
+        ]);
         assert.deepEqual([run.code, run.stdout], [125, ''], run.stderr);
         assert.match(run.stderr, /policy\.yaml:\d+:\d+/, 'the message says where');
         assert.deepEqual(run.records, []);
@@ -293,11 +249,7 @@ describe('plain HTTP', { skip }, () => {
 
     test('a policy without rules runs, and denies', async () => {
       const since = await lab.mark();
-      const documents = byName
-        .split('---\n')
-        .filter((text) => text.includes('kind: SmartGroup'))
-        .join('---\n');
-      const run = await contained(lab, documents, [
+      const run = await contained(lab, agentPolicy({ rules: [] }), [
         'sh',
         '-c',
         'echo started; curl -sS --max-time 5 https://github.com/',

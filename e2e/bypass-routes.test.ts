@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
 import { agentPolicy } from './agent-policy.ts';
+import { otherRoutes } from './attacks/routes.ts';
 import { cofferdam, containedUnavailable, runContained } from './contained.ts';
 
 const user = 61_234;
@@ -30,23 +31,10 @@ describe('no other way', { skip: containedUnavailable(), timeout: 60_000 }, () =
   test('no proxy, another proxy, another resolver', async () => {
     const since = await lab.mark();
     const through = ['curl', '-sS', '-m', '5', '-o', '/dev/null', '--noproxy', '*', 'https://www.example.com/'];
-    const script = [
-      'curl -sS -m 4 -o /dev/null https://example.com/ && echo permitted',
-      'curl -sS -m 4 --noproxy "*" https://www.example.com/',
-      'curl -sS -m 4 -x http://45.83.64.10:8080 http://www.example.com/',
-      'curl -sS -m 4 -x socks5h://45.83.64.10:4444 http://www.example.com/',
-      'curl -sS -m 4 --resolve www.example.com:443:93.184.215.14 https://www.example.com/',
-      'curl -sS -m 4 --connect-to www.example.com:443:93.184.215.14:443 https://www.example.com/',
-      'curl -sS -m 4 --interface lo https://93.184.215.14/',
-      'curl -sS -m 4 -k https://93.184.215.14/ -H "Host: example.com"',
-      'curl -sS -m 4 --dns-servers 8.8.8.8 https://www.example.com/',
-      'dig +time=1 +tries=1 @8.8.8.8 www.example.com; dig +time=1 +tries=1 +tcp @45.83.64.10 www.example.com',
-      'exit 0',
-    ].join('; ');
     const { stdout, records } = await runContained(lab, {
       policy,
       user,
-      command: ['sh', '-c', script],
+      command: ['sh', '-c', [...otherRoutes, 'exit 0'].join('; ')],
       env: { https_proxy: undefined },
       timeout: 60_000,
     });

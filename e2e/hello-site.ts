@@ -1,21 +1,22 @@
+import type { DnsMode } from '@cofferdam/plan';
 import { type ClientHelloOptions, clientHelloStream, type HelloRecordOptions } from '@cofferdam/testkit';
 import { type Lab, startLab } from '@cofferdam/testkit/lab';
-import { agentPolicy } from './agent-policy.ts';
+import { agentPolicy, type PolicyWords } from './agent-policy.ts';
 import { type Attacker, type ContainedAttacker, containedAttacker, freeAttacker } from './attacker.ts';
-import { arrivedAt, denialsOf, fromPort, type Kept, record } from './recorded.ts';
+import { arrivedAt, denialsOf, fromPort, type Kept, type Recording, record } from './recorded.ts';
 
 /** Where ClientHellos are sent to: a policy that binds names in both ways, and servers that keep every byte they get. */
 
-const policy = agentPolicy({
+export const helloPolicy: PolicyWords = {
   to: { unbound: ['{ cidr: 45.83.64.10/32 }', '{ cidr: "2a0e:1d40::10/128" }'] },
   web: { permitted: ['example.com'] },
   rules: [
     'name: refuses-ech, web: [permitted], protocol: tcp, ports: [9099], ech: refuse',
     'name: waits, web: [permitted], protocol: tcp, ports: [443, "9000-9098"], tls: required',
     'name: binds, web: [permitted], protocol: tcp, ports: ["9100-9199"]',
-    'name: by-address, to: [unbound], protocol: tcp, ports: ["9000-9199"]',
+    'name: by-address, to: [unbound], protocol: tcp, ports: ["9200-9299"]',
   ],
-});
+};
 
 /** Shares address and server with `example.com`, and no rule names it. */
 export const denied = 'www.example.com';
@@ -38,6 +39,8 @@ export const ports = {
   fastOpen: 9104,
   realRetry: 9005,
   ech: 9099,
+  /** By address alone, where whatever is sent arrives. */
+  unbound: 9201,
 } as const;
 export const treatments = ['waits', 'binds'] as const;
 export const families = [4, 6] as const;
@@ -52,13 +55,14 @@ const retryRequest = ((): string => {
 })();
 
 export interface HelloSite {
+  readonly mode: DnsMode;
   readonly lab: Lab;
   /** Plays the servers. */
   readonly server: Attacker;
   /** On the host, in the machine behind the internet, and contained. */
   readonly free: Attacker;
   readonly behind: Attacker;
-  readonly agent: ContainedAttacker;
+  readonly agent: Attacker;
   /** Connections that a recorder has had since the last call. */
   arrived(address: string, port: number): Promise<readonly Kept[]>;
   /** Of the denial of a flow from this port of the agent. */
@@ -75,14 +79,18 @@ export interface HelloSite {
   stop(): Promise<void>;
 }
 
-export const startHelloSite = async (): Promise<HelloSite> => {
-  const lab = await startLab({ daemons: ['resolver', 'resolver2'] });
+/** What a site is made of: a lab and who is where in it, and an agent under `helloPolicy`. */
+export interface HelloPlace extends Pick<HelloSite, 'mode' | 'lab' | 'server' | 'free' | 'stop'> {
+  readonly agent: Attacker & Recording;
+}
+
+/** Starts the servers. */
+export const helloSiteAt = async <P extends HelloPlace>(place: P): Promise<P & HelloSite> => {
+  const { lab, server, agent } = place;
   await lab.exec('internet', ['sysctl', '-qw', 'net.ipv4.tcp_fastopen=3']);
-  const server = await freeAttacker(lab, 'internet');
-  const free = await freeAttacker(lab, 'host');
   const behind = await freeAttacker(lab, 'spoke');
   const addresses = [...lab.addresses(permitted), '45.83.64.10', '2a0e:1d40::10'];
-  await record(server, addresses, [ports.waits, ports.binds, ports.ech]);
+  await record(server, addresses, [ports.waits, ports.binds, ports.ech, ports.unbound]);
   await server.run(
     `
     for address in args['addresses']:
@@ -99,7 +107,6 @@ export const startHelloSite = async (): Promise<HelloSite> => {
     ...['-cert', `${lab.ca.directory}/${permitted}.pem`, '-key', `${lab.ca.directory}/leaf.key`],
   ]);
   await retry.waitFor(/ACCEPT/);
-  const agent = await containedAttacker(lab, { policy, user: 61_234 });
   /** One connection that sends pieces, and what became of it. */
   const say = async (
     who: Attacker,
@@ -126,17 +133,32 @@ export const startHelloSite = async (): Promise<HelloSite> => {
     );
 
   return {
-    lab,
-    server,
-    free,
+    ...place,
     behind,
-    agent,
     arrived: arrivedAt(server),
     reasonOf: async (port) => (await denialsOf(agent, fromPort(port))).at(-1),
     say,
+  };
+};
+
+export const startHelloSite = async (): Promise<HelloSite & { readonly agent: ContainedAttacker }> => {
+  const lab = await startLab({ daemons: ['resolver', 'resolver2'] });
+  const server = await freeAttacker(lab, 'internet');
+  const free = await freeAttacker(lab, 'host');
+  const agent = await containedAttacker(lab, { policy: agentPolicy(helloPolicy), user: 61_234 });
+  return helloSiteAt({
+    mode: 'synthetic',
+    lab,
+    server,
+    free,
+    agent,
     async stop() {
       await agent.stop();
       await lab.stop();
     },
-  };
+  });
 };
+
+/** Why a name that its address does not have is denied: the address says which name it is, or no rule permits the name that is claimed. */
+export const reasonIn = ({ mode }: Pick<HelloSite, 'mode'>, reason: string): string =>
+  reason === 'name-mismatch' && mode !== 'synthetic' ? 'no-rule' : reason;

@@ -115,7 +115,7 @@ describe('the helper', { skip: containedUnavailable(), timeout: 170_000 }, () =>
       await refused({ body: 'not json' }, /no JSON object/);
       await refused({ body: '[]' }, /no JSON object/);
       await refused({ request: {} }, /version/);
-      await refused({ request: request({ version: 2 }) }, /version 2, not 1/);
+      await refused({ request: request({ version: 1 }) }, /version 1, not 2/);
       const unclean: readonly [Words, Words][] = [
         [{ cwd: 'relative' }, {}],
         [{ cwd: '/a\0b' }, {}],
@@ -128,6 +128,7 @@ describe('the helper', { skip: containedUnavailable(), timeout: 170_000 }, () =>
         [{}, { shares: ['relative'] }],
         [{}, { publish: [0] }],
         [{}, { hostPorts: ['22'] }],
+        [{}, { dnsMode: 'none' }],
         [{}, { command: [] }],
         [{}, { command: ['a\0b'] }],
         [{}, { log: 'relative' }],

@@ -41,11 +41,12 @@ export const hostileCaller = (it: HelperLab): HostileCaller => {
   return {
     words,
     request: (over = {}, options = {}) => ({
-      version: 1,
+      version: 2,
       sources: [{ file: 'policy.yaml', text: policyFor('example.com') }],
       options: {
         labels: {},
         monitor: false,
+        dnsMode: 'synthetic',
         resolvers: [],
         shares: [],
         publish: [],

@@ -6,7 +6,7 @@ import { classifyName } from '@cofferdam/plan';
 import { clientHelloStream, deny, name, permit, policyOf, webGroup } from '@cofferdam/testkit';
 import { reasonFromNumber } from '@cofferdam/verdict';
 import { lab, labForTests, opened, use } from './kernel-flow-world.ts';
-import { kernelUnavailable, plainServerHello } from './kernel-lab.ts';
+import { isReset, kernelUnavailable, plainServerHello } from './kernel-lab.ts';
 
 const denying = (...patterns: readonly string[]) =>
   policyOf([deny({ web: ['bad'] }), permit()], { web: [webGroup('bad', patterns)] });
@@ -50,7 +50,7 @@ describe('a claimed name', { skip: kernelUnavailable() }, () => {
       use(denying('**.evil.example', 'other.example'));
       assert.equal(live.say(new Uint8Array(3)).outcome, 'pass');
       use(denying('**.evil.example', 'some.example'));
-      assert.equal(live.say(new Uint8Array(3)).outcome, 'reject', 'its rows are those of the next plan too');
+      assert.ok(isReset(live.say(new Uint8Array(3))), 'its rows are those of the next plan too');
       assert.equal(reasonFromNumber(live.flow!.reason), 'flow-cut');
     }));
 

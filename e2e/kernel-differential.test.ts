@@ -130,10 +130,13 @@ const synthetic = (index: number, family: 4 | 6): Address =>
     ? { family, value: 0xc612_0100n + BigInt(index) }
     : { family, value: (0xfd00cffd00010000n << 64n) + 0x100n + BigInt(index) };
 
-/** A flow as it can be sent: one family, one address name. Undefined where its agent has no address of the family. */
+const namesOfAddress = { synthetic: 1, track: 4, own: 0 } as const;
+
+/** A flow as it can be sent: one family, as many address names as there can be. Undefined where its agent has no address of the family. */
 const sendable = (scenarios: Scenarios, facts: Facts, at: number): Facts | undefined => {
   const { family } = facts.destination;
-  const one = { ...facts, at, addressNames: facts.addressNames.slice(0, 1) };
+  const addressNames = [...new Set(facts.addressNames)].slice(0, namesOfAddress[scenarios.context.dnsMode]);
+  const one = { ...facts, at, addressNames };
   delete (one as { path?: string }).path;
   if (facts.source.family === family) return one;
   const workload = scenarios.context.workloads.find(({ addresses }) =>
@@ -177,6 +180,17 @@ const denialOf = (loaded: LoadedPlan, rule: number | 'default'): Sent['outcome']
 const lastVerdict = (events: readonly KernelEvent[]): KernelFlow | undefined =>
   events.findLast(({ kind }) => kind === eventKind.verdict || kind === eventKind.denied)?.flow;
 
+/** Has the agent know the address of the flow by its names, and returns where it sends to. */
+const resolved = (on: KernelLab, loaded: LoadedPlan, facts: Facts, turn: number): Address => {
+  const { addressNames, destination } = facts;
+  const agent = agentOf(loaded, facts.interface, facts.source);
+  if (loaded.plan.dnsMode === 'track' && agent !== undefined) on.track(agent.name, destination, addressNames);
+  if (loaded.plan.dnsMode !== 'synthetic' || addressNames[0] === undefined) return destination;
+  const standsFor = synthetic(turn, destination.family);
+  on.install(addressNames[0], [standsFor], [destination]);
+  return standsFor;
+};
+
 /** Sends one flow and compares it at each of its stages. */
 const compareFlow = (
   on: KernelLab,
@@ -186,10 +200,8 @@ const compareFlow = (
   steps: readonly Facts[],
   turn: number,
 ): 'kernel path' | undefined => {
-  const named = facts.addressNames[0];
   const { family } = facts.destination;
-  const destination = named === undefined ? facts.destination : synthetic(turn, family);
-  if (named !== undefined) on.install(named, [destination], [facts.destination]);
+  const destination = resolved(on, loaded, facts, turn);
   const tcp = facts.protocol === 'tcp';
   const first: Facts = facts;
   const { decision, would } = ask(first);
@@ -209,7 +221,7 @@ const compareFlow = (
           : echoFrame(ends.source, ends.destination, 'request', ends.sourcePort),
         facts.interface,
       );
-  count(`${facts.protocol}${family} ${wanted.verdict} ${wanted.reason}`);
+  count(`${loaded.plan.dnsMode} ${facts.protocol}${family} ${wanted.verdict} ${wanted.reason}`);
   const isAgent = agentOf(loaded, facts.interface, facts.source) !== undefined;
   if (isAgent && facts.destinationPort === 53 && facts.protocol !== 'icmp') {
     same(sent.outcome, 'dns', 'packets to port 53 go to the filter');
@@ -245,7 +257,7 @@ const compareFlow = (
     after.decision.kind === 'undecided'
       ? { ...wordOfDecision(after.decision, after.would), verdict: 'deny', reason: 'undecided-closed', stage: 'name' }
       : wordOfDecision(after.decision, after.would);
-  count(`${said.kind}: ${closed.verdict} ${closed.reason}`);
+  count(`${loaded.plan.dnsMode} ${said.kind}: ${closed.verdict} ${closed.reason}`);
   let answer: Sent;
   if (said.serverFirst === true) {
     answer = connection.answer(text('220 ready\r\n'));

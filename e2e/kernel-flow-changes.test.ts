@@ -32,7 +32,7 @@ import {
   synthetic,
   use,
 } from './kernel-flow-world.ts';
-import { Connection, kernelUnavailable, openKernelLab, plainServerHello } from './kernel-lab.ts';
+import { Connection, isReset, kernelUnavailable, openKernelLab, plainServerHello } from './kernel-lab.ts';
 
 const skip = kernelUnavailable();
 
@@ -119,9 +119,10 @@ describe('flows and plans', { skip }, () => {
       assert.equal(kept.agent({ flags: 'A', sequence: kept.next }).outcome, 'pass');
       assert.equal(kept.flow?.rule, 1);
       const sent = cut.say(new Uint8Array(5));
-      assert.equal(sent.outcome, 'reject');
+      assert.equal(sent.outcome, 'pass', 'as a reset, to the server');
       assert.equal(reasonFromNumber(sent.events[0]!.flow.reason), 'flow-cut');
-      assert.deepEqual(cut.say(new Uint8Array(5)).events, []);
+      const again = cut.say(new Uint8Array(5));
+      assert.deepEqual([again.outcome, again.events], ['reject', []]);
       const reply = lab.toAgent(udpFrame(reversed(datagrams)));
       assert.equal(reply.outcome, 'dropped');
       assert.equal(reasonFromNumber(reply.events[0]!.flow.reason), 'flow-cut');
@@ -146,6 +147,7 @@ describe('flows and plans', { skip }, () => {
       assert.equal(fresh.flow?.state, flowState.pending);
       assert.equal(fresh.say(hello).outcome, 'reject');
       assert.equal(spoken.say(new Uint8Array(3)).outcome, 'pass');
+      assert.ok(isReset(unread.say(new Uint8Array(3))));
       assert.equal(unread.say(new Uint8Array(3)).outcome, 'reject');
       assert.equal(reasonFromNumber(unread.flow!.reason), 'facts-unknown');
       assert.equal(waiting.say(hello).outcome, 'reject');
@@ -159,7 +161,7 @@ describe('flows and plans', { skip }, () => {
       use(rules(deny({ to: ['server'], web: ['bad'] }), permit({ web: ['api'], ports: ['443'] })));
       assert.equal(c.sayAll(hello).outcome, 'pass');
       use(rules(deny({ web: ['api'] }), permit()));
-      assert.equal(c.say(new Uint8Array(3), hello.length).outcome, 'reject');
+      assert.ok(isReset(c.say(new Uint8Array(3), hello.length)));
       assert.equal(new Connection(lab, ends(f, 443, synthetic[f])).open().outcome, 'reject');
     }),
   );

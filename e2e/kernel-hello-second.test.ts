@@ -21,6 +21,7 @@ import {
   reasonOf,
   recorded,
   text,
+  treat,
   treatments,
   use,
 } from './hostile-client.ts';
@@ -38,9 +39,9 @@ const skip = kernelUnavailable();
 describe('second hellos and lifted denials', { skip }, () => {
   labForTests();
 
-  for (const [treatment, policy] of Object.entries(treatments))
-    describe(treatment, () => {
-      before(() => use(policy));
+  for (const [what, treatment] of Object.entries(treatments))
+    describe(what, () => {
+      before(() => treat(treatment));
       const retry = (second: Uint8Array, answer = helloRetryRequest): { c: Connection; sent: Sent } => {
         const c = opened();
         c.say(hello());
@@ -125,7 +126,7 @@ describe('second hellos and lifted denials', { skip }, () => {
     const few = openKernelLab({ free_hellos: 3 });
     try {
       few.inside(() => {
-        use(treatments['the permit rests on the name'], few);
+        treat(treatments['the permit rests on the name'], few);
         const holders = [1, 2, 3].map(() => opened(few));
         for (const c of holders) assert.equal(c.say(hello().subarray(0, 50)).outcome, 'pass');
         const c = opened(few);

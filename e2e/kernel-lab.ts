@@ -9,6 +9,8 @@ import {
   encodeFlowKey,
   type FlowKey,
   firstBit,
+  firstSetId,
+  holderOf,
   interfaceIndex,
   type Kernel,
   type KernelEvent,
@@ -21,9 +23,9 @@ import {
   runProgram,
 } from '@cofferdam/datapath';
 import type { Address, DomainName } from '@cofferdam/net';
-import { classifyName, type LoadedPlan, loadPlan } from '@cofferdam/plan';
+import { classifyName, classifyNames, type LoadedPlan, loadPlan } from '@cofferdam/plan';
 import type { EvaluationContext, PolicySet } from '@cofferdam/policy';
-import { agentMac, type Ends, gatewayMac, reversed, type TcpWords, tcpFrame } from '@cofferdam/testkit';
+import { agentMac, decodePacket, type Ends, gatewayMac, reversed, type TcpWords, tcpFrame } from '@cofferdam/testkit';
 
 import type { Reason } from '@cofferdam/verdict';
 
@@ -46,6 +48,11 @@ export const pools = { v4: '198.18.0.0/16', v6: 'fd00:cffd:1::/64' } as const;
 
 /** Mark names as the marks have them; `none` is what netfilter rejects. */
 export type Outcome = 'pass' | 'proxy' | 'dns' | 'reject' | 'local' | 'none' | 'dropped';
+
+/** Whether a segment went on as a reset: of a flow that was cut, its server learns so. */
+export const isReset = ({ outcome, packet }: Sent): boolean =>
+  outcome === 'pass' &&
+  decodePacket({ frame: 0, linkType: 1, bytes: packet, wireLength: packet.length, at: 0 })?.tcp?.rst === true;
 
 const marksByTag: ReadonlyMap<number, Outcome> = new Map([
   [0xcd01, 'pass'],
@@ -83,6 +90,8 @@ export interface KernelLab {
   install(name: DomainName, synthetic: readonly Address[], addresses: readonly Address[], turn?: number): number;
   /** What the gateway does on an EVENT_NAME_MISS. */
   classify(name: DomainName): number;
+  /** In track mode: an agent was given an address for names. None: it was not, or not any more. Returns the id that its flows to it begin with. */
+  track(agent: string, address: Address, names: readonly DomainName[]): number;
   forgetAll(): void;
   /** Packets dropped or denied so far, by reason. */
   drops(): ReadonlyMap<Reason, bigint>;
@@ -116,6 +125,18 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
   const idOf = (name: DomainName): number => {
     const id = ids.get(name) ?? ++lastId;
     ids.set(name, id);
+    return id;
+  };
+  const sets = new Map<string, { readonly id: number; readonly names: readonly DomainName[] }>();
+  const setOf = (names: readonly DomainName[]): { readonly id: number; readonly names: readonly DomainName[] } => {
+    const key = [...names].sort().join();
+    const set = sets.get(key) ?? { id: firstSetId + sets.size, names };
+    sets.set(key, set);
+    return set;
+  };
+  const classify = (name: DomainName): number => {
+    const id = idOf(name);
+    if (!kernel.classify(id, name, classifyName(plan!, name))) throw new Error('no room');
     return id;
   };
   /** What connection tracking remembers of the last packet that passed, and netfilter gives its replies. */
@@ -159,11 +180,10 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
     },
     apply(loaded) {
       plan = loaded;
-      kernel.apply(
-        loaded,
-        { ifindexes, pools: [pools.v4, pools.v6], own: [] },
-        [...ids].map(([name, id]) => ({ id, classes: classifyName(loaded, name) })),
-      );
+      kernel.apply(loaded, { ifindexes, pools: [pools.v4, pools.v6], own: [] }, [
+        ...[...ids].map(([name, id]) => ({ id, classes: classifyName(loaded, name) })),
+        ...[...sets.values()].map(({ id, names }) => ({ id, classes: classifyNames(loaded, names) })),
+      ]);
     },
     plan: () => plan!,
     install(name, synthetic, addresses, turn = 0) {
@@ -173,9 +193,19 @@ export const openKernelLab = (sizes: Readonly<Record<string, number>> = {}): Ker
         throw new Error('no room');
       return id;
     },
-    classify(name) {
-      const id = idOf(name);
-      if (!kernel.classify(id, name, classifyName(plan!, name))) throw new Error('no room');
+    classify,
+    track(agent, address, names) {
+      const holder = holderOf(agent);
+      if (names.length === 0) {
+        kernel.untrack(holder, address);
+        return 0;
+      }
+      const members = [...new Set(names)].map(classify);
+      const set = members.length > 1 ? setOf([...new Set(names)]) : undefined;
+      if (set !== undefined && !kernel.installSet(set.id, members, classifyNames(plan!, set.names)))
+        throw new Error('no room');
+      const id = set?.id ?? members[0]!;
+      if (!kernel.track(holder, address, id)) throw new Error('no room');
       return id;
     },
     forgetAll() {

@@ -101,7 +101,9 @@ export const alsoSaid = (facts: Facts, names: readonly DomainName[], turn: numbe
   const other = names[turn % Math.max(1, names.length)];
   const silent = { tls: absent, claimedName: absent };
   const all: readonly Facts[] = [
-    ...(facts.addressNames[0] === undefined ? [] : [step({ claimedName: known(facts.addressNames[0]) })]),
+    ...[...new Set([facts.addressNames[0], facts.addressNames.at(-1)])].flatMap((name) =>
+      name === undefined ? [] : [step({ claimedName: known(name) })],
+    ),
     ...(other === undefined ? [] : [step({ claimedName: known(other) })]),
     step({ claimedName: known('never.seen.test' as DomainName) }),
     step({}),

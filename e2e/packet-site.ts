@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { AnyRecord } from '@cofferdam/flows';
 import { type Capture, type Lab, startLab } from '@cofferdam/testkit/lab';
 import { agentPolicy } from './agent-policy.ts';
@@ -22,15 +23,20 @@ export const attackerHost = { 4: '45.83.64.10', 6: '2a0e:1d40::10' } as const;
 export const echoHost = { 4: '104.131.20.7', 6: '2604:a880::7' } as const;
 export const gatewayHost = { 4: '198.18.0.1', 6: 'fdc0:ffe7:da11::1' } as const;
 export const agentHost = { 4: '198.18.0.2', 6: 'fdc0:ffe7:da11::2' } as const;
-/** scapy, and an Ethernet head toward the gateway. */
-export const scapy = `
-from scapy.all import *
-frame = lambda **more: Ether(src='02:cf:fd:00:00:02', dst='02:cf:fd:00:00:01', **more)
-IPx = lambda family, dst, **more: IP(src='198.18.0.2', dst=dst, **more) if family == 4 else IPv6(src='fdc0:ffe7:da11::2', dst=dst, **more)
-link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-link.bind(('eth0', 0))
-put = lambda *packets: [link.send(bytes(p)) for p in packets]
-`;
+const packets = readFileSync(new URL('./attacks/packets.py', import.meta.url), 'utf8');
+/** Gives an attacker that is root in an agent's network what attacks/packets.py has, and the ends that it sends between. */
+export const packetsBy = (
+  raw: Attacker,
+  macs: { readonly agent: string; readonly gateway: string },
+  source: { readonly 4: string; readonly 6: string },
+): Promise<unknown> =>
+  raw.run(`${packets}\nends(args['own'], args['gateway'], args['v4'], args['v6'])`, {
+    own: macs.agent,
+    gateway: macs.gateway,
+    v4: source[4],
+    v6: source[6],
+  });
+export const runMacs = { agent: '02:cf:fd:00:00:02', gateway: '02:cf:fd:00:00:01' } as const;
 
 export const reasonsOf = async (
   agent: ContainedAttacker,

@@ -1,11 +1,16 @@
 import type { AnyRecord } from '@cofferdam/flows';
-import { type Attacker, type ContainedAttacker, eventually } from './attacker.ts';
+import { type Attacker, eventually } from './attacker.ts';
 
 /** What is left of an attack: what servers kept of it, and what the records of the run say. */
 
+/** Where records are read: of a contained run, or of the gateway of a network. */
+export interface Recording {
+  readonly process: { readonly records: () => Promise<readonly AnyRecord[]> };
+}
+
 /** Reasons of the denials that match, in the order of their records; waits until there is one. */
 export const denialsOf = async (
-  agent: ContainedAttacker,
+  agent: Recording,
   matches: (record: AnyRecord) => boolean,
 ): Promise<readonly string[]> => {
   let found: readonly string[] = [];

@@ -125,7 +125,7 @@ describe('the status of a run', { skip: containedUnavailable() }, () => {
     assert.equal(hits('code', 'permitted'), 3);
     assert.equal(hits('pages', 'permitted'), 2);
     assert.equal(hits('watched', 'would-deny'), 3);
-    assert.equal(value('gateway_info', { gateway: id }), 1);
+    assert.equal(value('gateway_info', { gateway: id, dns_mode: 'synthetic' }), 1);
     assert.equal(value('events_lost_total'), 0);
     assert.equal(value('proxy_decisions_total', { verdict: 'permit', reason: 'rule' }), 2);
     assert.ok(value('records_total', { kind: 'flow' })! > 0);

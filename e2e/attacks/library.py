@@ -1,9 +1,12 @@
 """What attacks are made of. Read by attacker.ts and run as a loop: one JSON request a line in, one JSON answer a line out."""
-import ctypes, errno, json, os, select, socket, ssl, struct, sys, textwrap, threading, time
+import ctypes, errno, itertools, json, os, select, socket, ssl, struct, sys, textwrap, threading, time
 
 
 def family_of(address):
     return socket.AF_INET6 if ':' in address else socket.AF_INET
+
+
+source_ports = itertools.count(40000 + os.getpid() * 1009 % 20000)
 
 
 def dial(host, port, family=0, timeout=6):
@@ -12,6 +15,14 @@ def dial(host, port, family=0, timeout=6):
     s = socket.socket(kind, type_, protocol)
     s.settimeout(timeout)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # No port twice: a flow is found by it in the records.
+    while True:
+        try:
+            s.bind(('', next(source_ports)))
+            break
+        except OSError as e:
+            if e.errno != errno.EADDRINUSE:
+                raise
     s.connect(at)
     return s
 
@@ -234,6 +245,34 @@ def quiet():
     import subprocess
     rules = 'table inet quiet {\nchain out {\ntype filter hook output priority 0\ntcp flags & rst == rst drop\n}\n}\n'
     subprocess.run(['nft', '-f', '-'], input=rules, text=True, check=True)
+
+
+def ping(family, to):
+    """Data in an echo request, by a socket that needs no privilege; the length of the answer."""
+    kind = (socket.AF_INET, socket.IPPROTO_ICMP) if family == 4 else (socket.AF_INET6, socket.IPPROTO_ICMPV6)
+    s = socket.socket(kind[0], socket.SOCK_DGRAM, kind[1])
+    s.settimeout(1)
+    s.connect((to, 0))
+    s.send(bytes([8 if family == 4 else 128, 0, 0, 0, 0, 1, 0, 1]) + b'secret' * 20)
+    return len(s.recv(2000))
+
+
+def source_route(to, via):
+    """The same by a socket that needs no privilege; the length of the answer."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(0.5)
+    s.setsockopt(socket.IPPROTO_IP, 4, bytes([131, 7, 4]) + socket.inet_aton(via) + bytes(1))
+    s.sendto(b'evil', (to, 7))
+    return len(s.recv(10))
+
+
+def ask(to, port):
+    """A datagram; the length of the answer."""
+    s = socket.socket(family_of(to), socket.SOCK_DGRAM)
+    s.settimeout(1)
+    s.connect((to, port))
+    s.send(b'secret')
+    return len(s.recv(100))
 
 
 recorders = {}

@@ -31,7 +31,7 @@ export const parseOptions = (command: Command, words: readonly string[]): Result
     if (value === '')
       return err('option-value', `\`${shown}\` is given an empty value`, `write \`${shown} ${option.value}\``);
     if (option.choices !== undefined && !option.choices.includes(value)) {
-      return err('option-value', `\`${shown}\` does not take ${quote(value)}`, didYouMean(value, option.choices));
+      return err('option-value', `\`${shown}\` does not take ${quote(value)}`, acceptedHelp(value, option.choices));
     }
     if (option.kind === 'value' && values[name] !== undefined) {
       return err('option-twice', `\`${shown}\` is given twice`, 'give it once');
@@ -96,6 +96,15 @@ export const parseOptions = (command: Command, words: readonly string[]): Result
     }
   }
   return ok({ values, operands, rest });
+};
+
+/** Up to so many choices are all named, also where one of them was nearly written. */
+const mostNamed = 5;
+
+const acceptedHelp = (value: string, choices: readonly string[]): string => {
+  const help = didYouMean(value, choices);
+  const all = listed(choices);
+  return choices.length > mostNamed || help.includes(all) ? help : `${help} accepted: ${all}`;
 };
 
 const unknownOption = (command: Command, written: string, table: OptionTable): Result<never> => {

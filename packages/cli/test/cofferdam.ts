@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { runCommandLine } from '../src/command-line.ts';
+import { outputOf } from '../src/output.ts';
 
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
 export const program = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -31,6 +33,16 @@ export const cofferdam = (args: readonly string[], { input = '', cwd = root, env
     timeout: 60_000,
   });
   return { code: done.status, out: done.stdout, err: done.stderr };
+};
+
+/** A command line run in this process: for many of them. Files are named by absolute paths. */
+export const commandLine = async (args: readonly string[]): Promise<Ran> => {
+  const out: string[] = [];
+  const err: string[] = [];
+  const into = (texts: string[]) =>
+    outputOf({ write: (text) => texts.push(text), on: () => undefined }, { NO_COLOR: '1' });
+  const code = await runCommandLine(args, into(out), into(err));
+  return { code, out: out.join(''), err: err.join('') };
 };
 
 /** A directory that is gone after the tests of the file. */

@@ -21,6 +21,8 @@ const rows: readonly [typed: string, has: readonly string[], hasNot: readonly st
   ['explain --policy pol', ['policy.yaml'], []],
   ['explain -p pol', ['policy.yaml'], []],
   ['explain --proto ', ['tcp', 'udp', 'icmp'], []],
+  ['gateway --dns ', ['synthetic', 'track', 'own'], ['policy.yaml']],
+  ['run --dns=t', ['track'], ['own']],
   ['explain --from run --mo', ['--monitor'], []],
   ['flows --verdict w', ['would-deny'], ['deny']],
   ['flows --reason no-r', ['no-rule'], []],

@@ -21,6 +21,7 @@ const request: RunRequest = {
     agent: 'worker',
     labels: { team: 'a' },
     monitor: false,
+    dnsMode: 'track',
     resolvers: ['192.0.2.1'],
     shares: ['/srv/data'],
     publish: [8080],
@@ -54,6 +55,23 @@ test('fields that say who the caller is are not taken over', () => {
   const parsed = parseRequest(JSON.stringify({ ...request, ...claims, options: { ...request.options, ...claims } }));
   assert.ok(parsed.ok);
   assert.deepEqual(parsed.value, request);
+});
+
+test('each DNS mode is understood, and no other word', () => {
+  const asked = (dnsMode: unknown) =>
+    parseRequest(JSON.stringify({ ...request, options: { ...request.options, dnsMode } }));
+  for (const mode of ['synthetic', 'track', 'own']) {
+    const parsed = asked(mode);
+    assert.equal(parsed.ok && parsed.value.options.dnsMode, mode);
+  }
+  for (const mode of [undefined, 'Track', 'constructor', ['own']]) assert.ok(!asked(mode).ok);
+});
+
+test('a caller of another version is told so, rather than run with names learnt in another way', () => {
+  const { dnsMode: _, ...options } = request.options;
+  const parsed = parseRequest(JSON.stringify({ ...request, version: 1, options }));
+  assert.ok(!parsed.ok);
+  assert.match(`${parsed.error.message}; ${parsed.error.help}`, /version 1, not 2.*cofferdam install/);
 });
 
 test('every truncation of a request is refused', () => {

@@ -90,3 +90,24 @@ spec:
   rules:
     - { name: packages, action: permit, from: [desk-agents], to: [public-internet], web: [packages], protocol: tcp, ports: [443], expires: 2027-01-01T00:00:00Z }
 `;
+
+/** Servers whose clients claim no name: by `web`, and by `hostname`. */
+export const serversPolicy = `apiVersion: cofferdam.dev/v1
+kind: WebGroup
+metadata: { name: servers }
+spec: { domains: [time.example.com, git.example.com] }
+---
+apiVersion: cofferdam.dev/v1
+kind: SmartGroup
+metadata: { name: ssh-server }
+spec: { any: [{ hostname: ssh.example.com }] }
+---
+apiVersion: cofferdam.dev/v1
+kind: Ruleset
+metadata: { name: servers }
+spec:
+  rules:
+    - { name: time, action: permit, from: [desk-agents], to: [public-internet], web: [servers], protocol: udp, ports: [123] }
+    - { name: git, action: permit, from: [desk-agents], to: [public-internet], web: [servers], protocol: tcp, ports: [22] }
+    - { name: ssh, action: permit, from: [desk-agents], to: [ssh-server], protocol: tcp, ports: [22] }
+`;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { type AnyRecord, parseRecord } from '@cofferdam/flows';
+import type { DnsMode } from '@cofferdam/plan';
 import { createReporter } from '../src/run/reporter.ts';
 import { flowLine } from './records.ts';
 
@@ -45,8 +46,9 @@ const plain = { states: { tls: 'absent' }, claimedName: 'github.com', request: p
 const addressDenied = { verdict: 'deny', reason: 'dns-address-denied', rcode: 'REFUSED' };
 
 /** What a run says of its records, without the empty column in front of the table. */
-const say = (...records: readonly AnyRecord[]) => {
-  const reporter = createReporter('desk-agents');
+const say = (...records: readonly AnyRecord[]) => sayIn('synthetic', ...records);
+const sayIn = (mode: DnsMode, ...records: readonly AnyRecord[]) => {
+  const reporter = createReporter('desk-agents', 0, mode);
   const lines = records.map(reporter.line).filter((line) => line !== undefined);
   return { lines, table: reporter.table().slice(1) };
 };
@@ -200,5 +202,64 @@ describe('the table', () => {
     const { table } = say(fronted('1', 'a.example'), fronted('2', 'b.example'), fronted('3', 'a.example'));
     assert.equal(table.length, 1);
     assert.match(table[0]!, /github\.com:443 \(asked for a\.example and 1 more\) +tcp +3 /);
+  });
+});
+
+describe('where an address does not stand for one name, a cure is one that works there', () => {
+  const hello = { tls: true, claimedName: 'github.com' };
+  const ssh = { states: { tls: 'absent', claimedName: 'absent' } };
+  const cases: readonly (readonly [DnsMode, what: string, AnyRecord, cure: string])[] = [
+    [
+      'track',
+      'a name that the client claims',
+      record({ id: '1', at: 1, end: 1, name: 'github.com', deny: 'no-rule' }, hello),
+      'add `github.com` to the `web` of a permit rule for tcp port 443',
+    ],
+    [
+      'track',
+      'a client that claims no name',
+      record({ id: '1', at: 1, end: 1, name: 'git.example', port: 22, deny: 'no-rule' }, ssh),
+      'permit tcp port 22 to a SmartGroup with `hostname: git.example`, in a rule without `web`',
+    ],
+    [
+      'track',
+      'UDP',
+      record({ id: '1', at: 1, end: 1, name: 'time.example', port: 123, deny: 'no-rule' }, { protocol: 'udp' }),
+      'permit udp port 123 to a SmartGroup with `hostname: time.example`, in a rule without `web`',
+    ],
+    [
+      'track',
+      'an address that was given for another name',
+      record({ id: '1', at: 1, end: 1, name: 'gist.github.com', deny: 'no-rule' }, hello),
+      'let the agent ask this gateway for `github.com`: no answer gave it this address for that name',
+    ],
+    [
+      'track',
+      'an address without any name',
+      record({ id: '1', at: 1, end: 1, deny: 'no-rule' }),
+      'permit tcp port 443 to a SmartGroup with `cidr: 140.82.121.4/32`',
+    ],
+    [
+      'own',
+      'a name that the client claims, and that was not resolved',
+      record({ id: '1', at: 1, end: 1, deny: 'no-rule' }, hello),
+      'add `github.com` to the `web` of a permit rule for tcp port 443',
+    ],
+    [
+      'own',
+      'a client that claims no name',
+      record({ id: '1', at: 1, end: 1, port: 22, deny: 'no-rule' }, ssh),
+      'permit tcp port 22 to a SmartGroup with `cidr: 140.82.121.4/32`',
+    ],
+  ];
+  for (const [mode, what, denied, cure] of cases)
+    test(`${mode}: ${what}`, () =>
+      assert.equal(sayIn(mode, denied).lines[0]?.split('\n')[1], `  to permit it: ${cure}`));
+
+  test('a name that one family was answered for is not said to be denied, with no address of the pool either', () => {
+    const answered = query('1', 'db.example', { addresses: ['93.184.216.34'] });
+    const other = query('2', 'db.example', { type: 'AAAA', ...addressDenied });
+    assert.deepEqual(sayIn('track', answered, other).lines, []);
+    assert.equal(sayIn('track', other).lines.length, 1);
   });
 });

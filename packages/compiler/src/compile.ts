@@ -30,7 +30,6 @@ export const compile = (policy: PolicySet, context: CompileContext): Compiled =>
   const report = (diagnostic: CompileDiagnostic): void => {
     diagnostics.push(diagnostic);
   };
-  if (context.dnsMode !== 'synthetic') report(dnsModeNotSupported(context.dnsMode));
 
   const numbered = numberRules(policy);
   const rules = numbered.map(({ rule }) => rule);
@@ -58,6 +57,7 @@ export const compile = (policy: PolicySet, context: CompileContext): Compiled =>
     revision: context.revision,
     at: context.at,
     monitored: context.monitor,
+    dnsMode: context.dnsMode,
     rules: planRules,
     agents: agents.agents,
     destinations: destinations.destinations,
@@ -69,7 +69,7 @@ export const compile = (policy: PolicySet, context: CompileContext): Compiled =>
     urls: webs.urls,
     hostnames,
     epochs: compileEpochs(rules, context.at, words, report),
-    properties: propertiesOf(planRules),
+    properties: propertiesOf(planRules, context.dnsMode),
   };
   return { plan: { ...content, hash: context.digest(planDigestText(content)) }, diagnostics };
 };
@@ -114,11 +114,4 @@ const planRule = (
 const httpOf = ({ methods, paths }: NonNullable<Rule['http']>): NonNullable<PlanRule['http']> => ({
   ...(methods === undefined ? {} : { methods }),
   ...(paths === undefined ? {} : { paths: paths.map(({ text }) => text) }),
-});
-
-const dnsModeNotSupported = (mode: string): CompileDiagnostic => ({
-  severity: 'error',
-  code: 'dns-mode-not-supported',
-  message: `plans are made for synthetic DNS, not for \`${mode}\`: names would be judged as if each address stood for one`,
-  help: 'use the DNS mode `synthetic`',
 });

@@ -7,7 +7,6 @@ export interface CompileDiagnostic {
     | 'group-unknown'
     | 'feed-not-loaded'
     | 'agent-shadowed'
-    | 'dns-mode-not-supported'
     | 'horizon-shortened';
   /** Lower case, no final period, names in backticks. */
   readonly message: string;

@@ -86,7 +86,7 @@ int from_agent(struct __sk_buff *skb)
 			tell(EVENT_VERDICT, &p->key, flow, 0);
 			release_hello(&p->key, flow);
 			flow->state = FLOW_DENIED;
-			return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
+			return denied_packet(skb, plan, p, flow);
 		}
 		if (p->key.protocol == IPPROTO_TCP)
 			verdict = tcp_from_agent(skb, plan, s, flow, now);
@@ -223,6 +223,24 @@ int to_agent(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
+/* By the plan in force, before its next packet would be. Returns 2 where it is cut. */
+static __always_inline int judge_anew(const struct flow_key *key, struct flow *flow)
+{
+	__u32 index = 2;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &index);
+
+	if (!s || load_plan(&s->plan, bpf_ktime_get_boot_ns()))
+		return 0;
+	s->key = *key;
+	if (!still_permitted(&s->plan, &s->key, flow, s))
+		return 0;
+	count_drop(flow->reason);
+	tell(EVENT_VERDICT, &s->key, flow, 0);
+	release_hello(&s->key, flow);
+	flow->state = FLOW_DENIED;
+	return 2;
+}
+
 /*
  * Not a hook: user space runs it with a request in place of a packet, so that it never writes a whole flow over one that
  * both hooks are writing to. Returns 1 where there is no such flow.
@@ -240,7 +258,11 @@ int end_flow(struct __sk_buff *skb)
 		return 1;
 	if (!request.reason)
 		return forget_flow(&request.key, flow, &answer);
+	if (request.reason == REQUEST_JUDGE)
+		return judge_anew(&request.key, flow);
 	release_hello(&request.key, flow);
+	if (flow->state != FLOW_DENIED && flow->state != FLOW_PROXIED)
+		mark_cut(&request.key, flow);
 	flow->state = FLOW_DENIED;
 	flow->reason = request.reason;
 	return 0;

@@ -29,13 +29,15 @@ enum outcome {
 struct question {
 	struct agent_key who;
 	struct address real;
+	struct name_set_key in_set;
 	__u32 agent_row;
 	__u32 agent_flags;
 	__u32 port_row;
-	struct name_rows named; /* of the address name */
+	struct name_rows named; /* of the address name, or of the set of them */
 	struct name_rows claims; /* of the claimed name */
 	__u32 name;
 	__u32 claimed;
+	__u32 member; /* the claimed name is one of the address names */
 	__u32 tls;
 	__u32 claimed_state;
 	__u32 unclassified; /* the claimed name is known, and what the rules say of it is not */
@@ -103,9 +105,12 @@ static __always_inline void conclude(const struct findings *x, const struct ques
 		a->reason = REASON_NO_DECISION;
 	}
 	if (a->outcome == OUTCOME_PERMIT && a->rests_on_name && !hidden) {
-		/* A permit that rests on a name, and a client that claims another (DESIGN 3.4). */
+		/*
+		 * A permit that rests on a name, and a client that claims another (DESIGN 3.4). In PLAN_TRACK nothing of
+		 * this can be: what the client claims is what satisfied the permit.
+		 */
 		__u32 belied = 0;
-		if (q->claimed_state == FACT_KNOWN && q->claimed != q->name)
+		if (q->claimed_state == FACT_KNOWN && !q->member)
 			belied = REASON_NAME_MISMATCH;
 		else if (q->claimed_state == FACT_UNREADABLE)
 			belied = q->tls == FACT_UNREADABLE ? REASON_HELLO_UNREADABLE : REASON_NAME_UNREADABLE;
@@ -116,6 +121,34 @@ static __always_inline void conclude(const struct findings *x, const struct ques
 			a->reason = x->monitored ? REASON_MONITORED : belied;
 			a->rests_on_name = 0;
 		}
+	}
+}
+
+/*
+ * What becomes of the names in one walk, as `readNames` of packages/plan has it. `unread`: the claimed name is still to come; `broken`: it cannot
+ * be read.
+ */
+static __always_inline void read_names(const struct plan *plan, const struct question *q, __u64 unread, __u64 broken,
+				       struct findings *x)
+{
+	x->row.web = q->named.web;
+	x->row.sure = q->named.sure;
+	x->early = x->bare = x->unnamed = x->deferred = x->anywhere = 0;
+	if (plan->flags & PLAN_TRACK) {
+		x->early = unread | broken;
+		if (x->early) {
+			x->row.sure = q->named.every;
+			x->bare = broken & x->monitored;
+		} else if (q->member) {
+			x->row.web = q->claims.web;
+			x->row.sure = q->claims.sure;
+		} else {
+			x->bare = ~0ULL;
+			x->unnamed = x->tls_known & -(__u64)(q->name != 0 && q->claimed_state == FACT_ABSENT);
+		}
+	} else if (plan->flags & PLAN_OWN) {
+		x->anywhere = unread;
+		x->deferred = unread | (broken & ~x->monitored & -(__u64)(q->name == 0));
 	}
 }
 
@@ -150,8 +183,6 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	x->row.embedded = x->row.destination;
 	x->row.port = q->port_row;
 	x->row.active = plan->active;
-	x->row.web = q->named.web;
-	x->row.sure = q->named.sure;
 	/* no name reaches a reserved address */
 	x->row.host = d->flags & closed_flags ? ROW_EMPTY : q->named.host;
 	x->row.inner_host = x->row.host;
@@ -172,6 +203,7 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	__u32 is_tcp = q->protocol == IPPROTO_TCP;
 	x->tcp = -(__u64)is_tcp;
 	x->not_tcp = ~x->tcp;
+	__u64 unread = x->tcp & -(__u64)(q->claimed_state == FACT_UNKNOWN);
 	x->claimed = x->tcp & -(__u64)(q->claimed_state == FACT_KNOWN && !q->unclassified);
 	x->tls_known = x->tcp & -(__u64)(q->tls == FACT_KNOWN);
 	x->tls_absent = x->tcp & -(__u64)(q->tls == FACT_ABSENT);
@@ -190,11 +222,12 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	if (monitored || (plan->flags & PLAN_MONITORED)) {
 		/* The proxy would have read the Host, which the kernel only saw to be there. */
 		__u32 hidden = q->would_proxy && q->plain_http;
-		__u64 unread = x->tcp & -(__u64)hidden;
+		__u64 unseen = x->tcp & -(__u64)hidden;
 		x->everything = ~0ULL;
 		x->monitored = 0;
-		x->rest = x->nameless & ~unread;
-		x->name_waits = x->unread | x->broken | unread;
+		x->rest = x->nameless & ~unseen;
+		x->name_waits = x->unread | x->broken | unseen;
+		read_names(plan, q, unread | unseen, x->broken, x);
 		x->tls_broken = 0;
 		x->tls_open = ~(x->tls_known | x->tls_absent);
 		walk(&w);
@@ -212,6 +245,7 @@ __noinline int decide(const struct plan *plan, const struct question *q, struct 
 	x->monitored = -(__u64)(monitored != 0);
 	x->rest = x->nameless | (x->broken & x->monitored);
 	x->name_waits = x->unread | (x->broken & ~x->monitored);
+	read_names(plan, q, unread, x->broken, x);
 	x->tls_broken = x->tcp & x->monitored & -(__u64)(q->tls == FACT_UNREADABLE);
 	x->tls_open = ~(x->tls_known | x->tls_absent | x->tls_broken);
 	walk(&w);

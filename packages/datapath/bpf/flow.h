@@ -64,7 +64,7 @@ static __always_inline struct agent *find_agent(const struct plan *plan, const s
 
 static __always_inline void set_rows(struct name_rows *to, __u32 row)
 {
-	to->web = to->sure = row;
+	to->web = to->sure = to->every = row;
 	to->host = ROW_EMPTY;
 }
 
@@ -110,9 +110,15 @@ static __always_inline __u32 make_question(const struct plan *plan, const struct
 	}
 	q->claimed = flow->claimed;
 	q->claimed_state = flow->claimed_state;
+	q->member = flow->claimed && flow->claimed == flow->name;
 	q->unclassified = 0;
 	set_rows(&q->claims, ROW_NO_NAME);
 	if (flow->claimed_state == FACT_KNOWN) {
+		if ((plan->flags & PLAN_TRACK) && flow->claimed && !q->member) {
+			q->in_set.set = flow->name;
+			q->in_set.name = flow->claimed;
+			q->member = bpf_map_lookup_elem(&name_sets, &q->in_set) != 0;
+		}
 		struct name_rows *found = find_name(plan, &flow->claimed);
 		if (found) {
 			q->claims = *found;
@@ -173,10 +179,12 @@ static __always_inline void note_would_be(const struct plan *plan, struct flow *
 		flow->flags &= ~FLOW_WOULD_PROXY;
 		if (a->would_proxy)
 			flow->flags |= FLOW_WOULD_PROXY;
+	} else if (a->would && (plan->flags & PLAN_OWN) && q->protocol == IPPROTO_TCP && (!again || q->would_proxy)) {
+		flow->would_verdict = 3; /* the proxy would have resolved what is claimed, and where that leads is not known */
 	} else if (!again && q->plain_http && a->would == 1) {
 		flow->would_verdict = 3; /* which path another plan had chosen is not known any more */
 	}
-	if (a->would == 1 && (flow->flags & FLOW_ECH) && (rule_flags(plan, a->would_rule) & RULE_REFUSES_ECH)) {
+	if (flow->would_verdict == 1 && (flow->flags & FLOW_ECH) && (rule_flags(plan, a->would_rule) & RULE_REFUSES_ECH)) {
 		flow->would_verdict = 2;
 		flow->would_reason = REASON_ECH_REFUSED;
 	}

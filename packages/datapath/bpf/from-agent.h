@@ -70,6 +70,17 @@ static __always_inline int begin_elsewhere(struct __sk_buff *skb, const struct p
 	return pass(skb, MARK_PROXY);
 }
 
+/* What this agent was given an address for: id of a name or of a set of names. 0: no answer gave it. */
+static __noinline __u32 tracked_name(const struct agent *agent, const struct flow_key *key, struct tracked_key *which)
+{
+	which->holder = agent->holder;
+	which->family = key->family;
+	which->pad = 0;
+	which->address = key->destination;
+	__u32 *id = bpf_map_lookup_elem(&tracked, which);
+	return id ? *id : 0;
+}
+
 /* The first packet of a flow. */
 static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, struct scratch *s, struct agent *agent,
 				      __u64 now)
@@ -115,11 +126,14 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 		s->synthetic.family = key->family;
 		s->synthetic.address = key->destination;
 		struct synthetic *y = bpf_map_lookup_elem(&synthetics, &s->synthetic);
+		if (plan->flags & (PLAN_TRACK | PLAN_OWN))
+			y = 0; /* nobody was given it by an answer of this gateway */
 		if (y && y->count == 0 && y->elsewhere && is_tcp)
 			return begin_elsewhere(skb, plan, s, y, now);
 		if (!y || y->count == 0 || y->count > REAL_ADDRESSES)
 			return deny_packet(skb, plan, s, RULE_DEFAULT, REASON_ADDRESS_UNMAPPED, now);
 		f->name = y->name;
+		f->flags |= FLOW_TRANSLATED;
 		outcome = OUTCOME_DENY;
 		__u32 first = s->next_place ? s->next_place - 1 : y->first;
 		for (int i = 0; i < REAL_ADDRESSES; i++) {
@@ -138,6 +152,8 @@ static __always_inline int begin_flow(struct __sk_buff *skb, struct plan *plan, 
 				break;
 		}
 	} else {
+		if (plan->flags & PLAN_TRACK)
+			f->name = tracked_name(agent, key, &s->tracked);
 		outcome = judge(plan, key, f, q, a);
 	}
 	if (outcome == OUTCOME_DENY)
@@ -177,11 +193,14 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 {
 	struct packet *p = &s->packet;
 
+	if (flow->state == FLOW_DENIED && !(p->tcp_flags & TCP_SYN))
+		return denied_packet(skb, plan, p, flow);
 	if (p->tcp_flags & TCP_RST) {
 		if (p->payload_length && flow->state != FLOW_PERMITTED && flow->state != FLOW_PROXIED)
 			return drop(REASON_MALFORMED_PACKET);
 		flow->flags |= FLOW_RESET;
-		return flow->state == FLOW_DENIED ? TC_ACT_SHOT : pass(skb, flow_mark(flow));
+		release_hello(&p->key, flow);
+		return pass(skb, flow_mark(flow));
 	}
 	if (p->tcp_flags & TCP_SYN) {
 		if (p->tcp_flags & TCP_ACK)
@@ -195,21 +214,22 @@ static __always_inline int tcp_from_agent(struct __sk_buff *skb, struct plan *pl
 				return -1;
 			return drop(REASON_NOT_A_NEW_FLOW);
 		}
-		if (!(flow->flags & FLOW_SYN_ANSWERED) && flow->name && flow->state != FLOW_PROXIED) {
+		if ((flow->flags & (FLOW_SYN_ANSWERED | FLOW_TRANSLATED)) == FLOW_TRANSLATED && flow->state != FLOW_PROXIED) {
 			/* Unanswered: begin anew with the name's next address. */
 			s->next_place = (flow->path & PATH_PLACE) + 2;
 			return -1;
 		}
 		return pass(skb, flow_mark(flow));
 	}
-	if (flow->state == FLOW_DENIED)
-		return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
 	if (p->tcp_flags & TCP_FIN)
 		flow->flags |= FLOW_CLIENT_FIN;
 	if (p->tcp_flags & TCP_ACK)
 		flow->client_ack = p->acknowledgement;
 	if (flow->state == FLOW_PROXIED || flow->state == FLOW_PERMITTED)
 		return pass(skb, flow_mark(flow));
+	/* What was kept of it is gone, and nothing may take its place. */
+	if (p->payload_length && (flow->flags & FLOW_RESET))
+		return drop(REASON_NOT_A_NEW_FLOW);
 	/*
 	 * Until the server has taken this SYN, bytes could belong to an older connection of the same ends that it still
 	 * holds, begun by bytes that were judged as part of another hello.
@@ -258,7 +278,7 @@ static __always_inline int datagram_from_agent(struct __sk_buff *skb, const stru
 		return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
 	if (p->key.protocol == IPPROTO_ICMP && p->icmp_type != ICMP_ECHO && p->icmp_type != ICMPV6_ECHO_REQUEST)
 		return drop(REASON_PROTOCOL_NOT_SUPPORTED);
-	if (!flow->name || flow->packets_in)
+	if (!(flow->flags & FLOW_TRANSLATED) || flow->packets_in)
 		return pass(skb, flow_mark(flow));
 	return still_named(&p->key, flow, &s->synthetic) ? pass(skb, first_mark(flow)) : -1;
 }

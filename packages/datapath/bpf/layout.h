@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Changes whenever any structure here does. */
-#define LAYOUT 2
+#define LAYOUT 3
 
 #define RULE_WORDS 320 /* 64 rules each: 20,480 rules */
 #define SUMMARY_WORDS (RULE_WORDS / 64)
@@ -43,10 +43,11 @@ struct rule_word {
 	__u64 everything; /* enforced or monitored: the walk of the would-be verdict */
 	__u64 permit;
 	__u64 web; /* has domain or URL patterns */
+	__u64 any_web; /* of those, has `any-web` */
 	__u64 tls_required;
 	__u64 tls_absent;
 	__u64 needs_request; /* http or mcp conditions: never satisfied here */
-	__u64 needs_proxy; /* those, URL patterns, and web with tls absent */
+	__u64 needs_proxy; /* those, URL patterns, and web with tls absent; where PLAN_OWN is set all with web */
 	__u64 to_public; /* `to` has public-internet */
 };
 
@@ -60,6 +61,8 @@ struct rule_info {
 #define PLAN_MONITORED 1 /* some rule is monitored, so that every flow has a would-be verdict */
 #define PLAN_RUN_MONITORED 4 /* run --monitor: nothing is enforced */
 #define PLAN_NAMES_OPEN 2 /* a deny has a wildcard: a claimed name that was never classified must be asked about */
+#define PLAN_TRACK 8 /* an address has the names that this agent was given it for */
+#define PLAN_OWN 16 /* an address has no name before one is claimed; with neither flag, that of the pool's address */
 
 struct plan_header {
 	__u32 revision;
@@ -87,11 +90,12 @@ struct agent_key {
 #define AGENT_MONITORED 1
 #define AGENT_MAC_KNOWN 2
 struct agent {
+	__u64 holder; /* of its inventory name: the same over plans and restarts, on each of its addresses */
 	__u32 id;
 	__u32 row; /* of rules whose `from` holds this agent */
 	__u32 flags;
 	__u8 mac[6];
-	__u8 pad[2];
+	__u8 pad[6];
 };
 
 /* Longest prefix first. The family is the first byte of the prefix, so that no IPv4 address is an IPv6 one. */
@@ -148,11 +152,26 @@ struct synthetic {
 #define ROW_UNKNOWN_NAME 2 /* those, and rules whose web holds every name */
 #define ROW_DENIES_BY_NAME 3 /* denies with web, which a name that the client has yet to claim may satisfy */
 
-/* Rows of a name in one plan. */
+/* Rows of a name, or of a set of names together, in one plan. */
 struct name_rows {
 	__u32 web; /* rules without web, and those whose web may match: a domain, or the host of a URL */
 	__u32 sure; /* the same without those that only a URL may match */
 	__u32 host; /* rules whose `to` has it as hostname */
+	__u32 every; /* rules without web, and denies that each name of the set satisfies */
+};
+
+/* An address that an agent was given, in PLAN_TRACK; its value is the id of the one name it was given it for, or of the set. */
+struct tracked_key {
+	__u64 holder;
+	__u32 family;
+	__u32 pad;
+	struct address address;
+};
+
+/* That a set of names has this one. */
+struct name_set_key {
+	__u32 set;
+	__u32 name;
 };
 
 struct flow_key {
@@ -193,13 +212,14 @@ enum stage {
 #define FLOW_CLIENT_FIN 0x004
 #define FLOW_SERVER_FIN 0x008
 #define FLOW_RESET 0x010
-#define FLOW_RESTS_ON_NAME 0x020
+#define FLOW_RESTS_ON_NAME 0x020 /* permitted by a rule with web: what its client claims must stay what it was judged by */
 #define FLOW_PLAIN_HTTP 0x040
 #define FLOW_EARLY_DATA 0x080
 #define FLOW_HELLO_DONE 0x100 /* a first ClientHello was judged; base is behind it */
 #define FLOW_READ_OVER 0x200 /* nothing more has to be read; waits for the server to acknowledge what was judged */
 #define FLOW_SERVER_FIRST 0x400
 #define FLOW_ECH 0x800
+#define FLOW_CUT 0x1000 /* it was permitted while it lived, and its server has yet to learn that it is over */
 #define FLOW_RETRY 0x2000 /* the server asked for a second hello, or may have */
 #define FLOW_RETRY_SURE 0x4000 /* it did: nothing but a second hello may follow */
 #define FLOW_WAITED 0x8000 /* it was pending: what its client says decides */
@@ -208,6 +228,7 @@ enum stage {
 #define FLOW_WOULD_PROXY 0x100000 /* with everything enforced the proxy would hold it, and read its Host */
 #define FLOW_WOULD_REST 0x200000 /* the would-be verdict is a permit that rests on a name */
 #define FLOW_ELSEWHERE 0x80000 /* its real end is of the other family: the proxy judges it */
+#define FLOW_TRANSLATED 0x400000 /* its destination stands for `real`, which netfilter puts in its place */
 #define FLOW_CROSSES 0x40000 /* to another agent: its answers come in from an agent interface too */
 
 struct flow {
@@ -221,7 +242,7 @@ struct flow {
 	__u64 generation; /* of plan and epoch that judged it */
 	struct address real;
 	__u32 agent;
-	__u32 name; /* id of the address name; 0: none */
+	__u32 name; /* id of the address name, or of the set of them; 0: none */
 	__u32 claimed; /* id of the claimed name; 0: none, or not in the table */
 	__u32 revision;
 	__u32 base; /* first sequence number not yet judged */
@@ -326,10 +347,11 @@ struct dns_client {
 	struct address address;
 };
 
+#define REQUEST_JUDGE 0xffffffff
 /* What user space asks for a flow. */
 struct flow_request {
 	struct flow_key key;
-	__u32 reason; /* it is denied for; 0: it is forgotten */
+	__u32 reason; /* it is denied for; 0: it is forgotten; REQUEST_JUDGE: it is judged by the plan in force */
 };
 
 /* What the program counts beside flows; one for each processor. */
@@ -347,5 +369,6 @@ struct counters {
 #define MARK_DNS 0xcd030000
 #define MARK_REJECT 0xcd040000
 #define MARK_LOCAL 0xcd050000
+#define MARK_CUT 0xcd060000 /* what user space says to the agent's end of a flow that was cut */
 
 #endif

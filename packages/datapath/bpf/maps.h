@@ -67,7 +67,7 @@ struct name_rows_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(key_size, sizeof(__u32)); /* name id */
+	__uint(key_size, sizeof(__u32)); /* id of a name or of a set */
 	__uint(value_size, sizeof(struct name_rows));
 };
 
@@ -103,6 +103,24 @@ struct {
 	__type(key, struct synthetic_key);
 	__type(value, struct synthetic);
 } synthetics SEC(".maps");
+
+/* What agents were told, in PLAN_TRACK: an address of an agent to the id of its name, or of the set of its names. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct tracked_key);
+	__type(value, __u32);
+} tracked SEC(".maps");
+
+/* Members of the sets; each value is 1. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct name_set_key);
+	__type(value, __u32);
+} name_sets SEC(".maps");
 
 /* Canonical name, padded with zeroes, to its id. */
 struct name_key {

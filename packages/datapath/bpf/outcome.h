@@ -7,6 +7,7 @@
 
 #include "flow.h"
 #include "client.h"
+#include "cut.h"
 #include "icmp.h"
 #include "packet.h"
 
@@ -19,6 +20,7 @@ struct scratch {
 	struct agent_key other; /* the agent at the other end, if it is one */
 	struct destination_key destination;
 	struct synthetic_key synthetic;
+	struct tracked_key tracked;
 	struct dns_client dns_client;
 	__u32 next_place; /* 1 + place of a name's addresses to go on from, after a SYN without answer; 0: begin where it says */
 	struct fragment_key fragment;
@@ -29,10 +31,10 @@ struct scratch {
 	struct answer answer;
 };
 
-/* Too large for the stack; one for each direction, as a processor runs one program of each at a time. */
+/* Too large for the stack; one for each program, as a processor runs one of each at a time. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 3);
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
@@ -119,6 +121,7 @@ static __always_inline int still_permitted(struct plan *plan, const struct flow_
 {
 	if (flow->generation == plan->generation || flow->state == FLOW_DENIED || (flow->flags & FLOW_ELSEWHERE))
 		return 0;
+	__u32 held = flow->state == FLOW_PROXIED;
 	int outcome = judge(plan, key, flow, &s->question, &s->answer);
 	if (flow->state == FLOW_PROXIED || flow->state == FLOW_PENDING)
 		return outcome == OUTCOME_DENY;
@@ -137,7 +140,25 @@ static __always_inline int still_permitted(struct plan *plan, const struct flow_
 	}
 	/* Undecided: its walk asks for a fact that was never recorded. */
 	set_denied(flow, flow->rule, outcome == OUTCOME_UNDECIDED ? REASON_FACTS_UNKNOWN : REASON_FLOW_CUT);
+	if (!held)
+		mark_cut(key, flow);
 	return 1;
+}
+
+/* A packet of an agent in a flow that is denied. */
+static __always_inline int denied_packet(struct __sk_buff *skb, const struct plan *plan, const struct packet *p, struct flow *flow)
+{
+	int is_tcp = p->key.protocol == IPPROTO_TCP;
+
+	if (is_tcp && (flow->flags & FLOW_CUT) && !(p->tcp_flags & TCP_SYN)) {
+		flow->flags &= ~FLOW_CUT;
+		if (p->tcp_flags & TCP_ACK)
+			flow->client_ack = p->acknowledgement;
+		return make_reset(skb, p) ? TC_ACT_SHOT : pass(skb, flow_mark(flow));
+	}
+	if (is_tcp && (p->tcp_flags & TCP_RST))
+		return TC_ACT_SHOT;
+	return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
 }
 
 /* Turns a packet as the server sent it into the key of its flow. */

@@ -43,7 +43,7 @@ static __always_inline int asks_again(struct __sk_buff *skb, const struct packet
 /* The next connection to the name of this flow begins with the address that answered. */
 static __always_inline void prefer_place(const struct flow_key *key, const struct flow *flow, struct synthetic_key *which)
 {
-	if (!flow->name)
+	if (!(flow->flags & FLOW_TRANSLATED))
 		return;
 	which->family = key->family;
 	which->address = key->destination;
@@ -52,14 +52,30 @@ static __always_inline void prefer_place(const struct flow_key *key, const struc
 		y->first = flow->path & PATH_PLACE;
 }
 
+/* The client has ended before what it said could be told apart. The server has all of it and the end: nothing more will come. */
+static __always_inline void end_reading(const struct flow_key *key, struct flow *flow, __u32 acknowledged)
+{
+	__u32 index = flow->slot - 1;
+	struct hello *h = bpf_map_lookup_elem(&hellos, &index);
+
+	if (!h || (flow->flags & (FLOW_HELLO_DONE | FLOW_READ_OVER)) || (__s32)(acknowledged - h->base - h->have) <= 0)
+		return;
+	flow->flags |= FLOW_READ_OVER;
+	flow->judged_end = acknowledged;
+	flow->state = FLOW_PERMITTED;
+	release_hello(key, flow);
+}
+
 /* A TCP segment of the server. Returns a tc verdict. */
 static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan, struct scratch *s,
 					const struct flow_key *key, struct flow *flow, __u64 now)
 {
 	const struct packet *p = &s->packet;
 
-	if (p->tcp_flags & TCP_RST)
+	if (p->tcp_flags & TCP_RST) {
 		flow->flags |= FLOW_RESET;
+		release_hello(key, flow);
+	}
 	if (p->tcp_flags & TCP_FIN)
 		flow->flags |= FLOW_SERVER_FIN;
 	if (p->tcp_flags & TCP_SYN) {
@@ -81,6 +97,8 @@ static __always_inline int tcp_to_agent(struct __sk_buff *skb, struct plan *plan
 		if ((flow->flags & FLOW_READ_OVER) && flow->state == FLOW_BINDING)
 			flow->state = FLOW_PERMITTED;
 	}
+	if ((p->tcp_flags & TCP_ACK) && flow->slot && flow->state == FLOW_BINDING && (flow->flags & FLOW_CLIENT_FIN))
+		end_reading(key, flow, p->acknowledgement);
 	if (p->payload_length == 0 || flow->state == FLOW_PERMITTED || flow->state == FLOW_PROXIED)
 		return TC_ACT_OK;
 

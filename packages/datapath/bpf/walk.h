@@ -21,6 +21,11 @@ struct findings {
 	__u64 claimed; /* a claimed name is known */
 	__u64 name_waits; /* it is unknown, or unreadable where that does not settle the matter */
 	__u64 rest; /* every deny with web matches */
+	__u64 early; /* PLAN_TRACK, before the claimed name is read: what matches the address names waits for it */
+	__u64 bare; /* PLAN_TRACK: permits with web match nothing */
+	__u64 unnamed; /* but for those of any-web: the client shows that it claims no name */
+	__u64 deferred; /* PLAN_OWN: permits with web wait for the claimed name, whatever the address names */
+	__u64 anywhere; /* PLAN_OWN: rules with web hold every destination, since the name that is to come says where it leads */
 	__u64 tls_known;
 	__u64 tls_absent;
 	__u64 tls_broken; /* unreadable in a monitored flow: fails permits, satisfies denies */
@@ -94,7 +99,10 @@ static __always_inline __u32 lowest(__u64 word)
 		row_->part[index];                                                         \
 	})
 
-/* Rules whose packet facts hold. Functions of their own, since the stack of a chain of calls is 512 bytes in all. */
+/*
+ * Rules whose packet facts hold. Functions of their own that keep what they find in the table, since the stack of a chain of calls is
+ * 512 bytes in all.
+ */
 static __noinline int packet_word(struct walk *w, const struct rule_word *rules, __u32 index)
 {
 	struct findings *x = w->findings;
@@ -102,12 +110,14 @@ static __noinline int packet_word(struct walk *w, const struct rule_word *rules,
 	if (index >= RULE_WORDS)
 		return 1;
 	/* A permit's `to` holds both addresses of an embedding, a deny's either; of public-internet the inner one decides. */
-	__u64 permit = rules->permit;
+	x->base = WORD(agent, words, index) & (rules->enforced | (rules->everything & x->everything));
+	x->base &= WORD(port, words, index);
+	x->base &= WORD(active, words, index);
 	__u64 outer = WORD(destination, words, index) | WORD(host, words, index);
 	__u64 inner = WORD(embedded, words, index) | WORD(inner_host, words, index);
-	__u64 base = (((outer & inner) | (rules->to_public & x->public_inside)) & permit) | ((outer | inner) & ~permit);
-	base &= WORD(agent, words, index) & WORD(port, words, index) & WORD(active, words, index);
-	x->base = base & (rules->enforced | (rules->everything & x->everything));
+	__u64 permit = rules->permit;
+	__u64 to = (((outer & inner) | (rules->to_public & x->public_inside)) & permit) | ((outer | inner) & ~permit);
+	x->base &= to | (rules->web & x->anywhere);
 	return 0;
 }
 
@@ -118,9 +128,14 @@ static __noinline int name_word(struct walk *w, const struct rule_word *rules, _
 
 	if (index >= RULE_WORDS)
 		return 1;
+	/* Of the claimed name first, which only denies look at. */
+	x->sure = WORD(claimed_sure, words, index) & x->claimed;
+	x->url = WORD(claimed_web, words, index) & x->claimed;
+	__u64 named = WORD(sure, words, index), url = WORD(web, words, index);
 	__u64 deny_web = rules->web & ~rules->permit;
-	__u64 sure = WORD(sure, words, index) | (deny_web & ((WORD(claimed_sure, words, index) & x->claimed) | x->rest));
-	__u64 url = (WORD(web, words, index) | (WORD(claimed_web, words, index) & deny_web & x->claimed)) & ~sure;
+	__u64 bare = rules->web & rules->permit & x->bare;
+	__u64 sure = (named & ~bare) | (bare & rules->any_web & x->unnamed) | (deny_web & (x->sure | x->rest));
+	url = ((url & ~bare) | (deny_web & x->url)) & ~sure;
 	/* Where there is no request to wait for, the host of a URL fails permits and satisfies denies. */
 	x->sure = sure | (url & ~rules->permit & x->not_tcp);
 	x->url = url & x->tcp;
@@ -139,9 +154,9 @@ static long walk_word(__u32 turn, struct walk *w)
 		if (i >= SUMMARY_WORDS)
 			return 1;
 		__u64 to = WORD(destination, summary, i) | WORD(embedded, summary, i) | WORD(host, summary, i) |
-			WORD(inner_host, summary, i) | x->public_inside;
+			WORD(inner_host, summary, i) | x->public_inside | x->anywhere;
 		/* A permit whose web does not hold the address name is contradicted; a deny is not, before the claimed name is known. */
-		__u64 named = WORD(web, summary, i) | WORD(denies, summary, i);
+		__u64 named = WORD(web, summary, i) | WORD(denies, summary, i) | x->deferred;
 		x->candidates = to & named & WORD(agent, summary, i) & WORD(port, summary, i) & WORD(active, summary, i);
 		x->summary = i + 1;
 		return 0;
@@ -158,9 +173,10 @@ static long walk_word(__u32 turn, struct walk *w)
 
 	if (packet_word(w, rules, index) || name_word(w, rules, index))
 		return 1;
-	__u64 permit = rules->permit, base = x->base, sure = x->sure, url = x->url;
+	__u64 permit = rules->permit, base = x->base, sure = x->sure, url = x->url & ~x->early;
 	/* Where the host of a URL matches, a deny waits for the request, whatever the claimed name. */
-	__u64 waits_name = rules->web & ~permit & ~(sure | url) & x->name_waits;
+	__u64 waits_name = rules->web & ((~permit & x->name_waits) | (permit & x->deferred));
+	waits_name = (waits_name | (x->url & x->early)) & ~(sure | url);
 	__u64 asks = (rules->tls_required | rules->tls_absent) & x->tcp;
 	__u64 tls_no = (rules->tls_absent & x->tls_known) | (rules->tls_required & x->tls_absent) |
 		(asks & permit & x->tls_broken);

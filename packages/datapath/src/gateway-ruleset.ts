@@ -4,6 +4,7 @@ import { answerBit, firstBit, marks, paths } from './marks.ts';
  * The netfilter rules of the gateway's namespace, as text for nft. They know no policy: they read the mark that the kernel
  * program wrote and do what netfilter is best at. Whatever carries no mark is rejected, so that a missing program closes.
  *
+ *   untracked  what user space says to an agent's end of a flow in its server's place: connection tracking would take it for a flow of its own
  *   raw        a connection-tracking zone for each path, so that a repeated SYN can be sent to another real address
  *   classify   transparent redirect of proxied flows, resets for denied and unmarked packets; replies get the mark of what
  *              they answer, for the kernel program to compare
@@ -71,6 +72,11 @@ table inet cofferdam {
     meta l4proto tcp reject with tcp reset
     meta l4proto { udp, icmp, ipv6-icmp } reject with icmpx type admin-prohibited
     drop
+  }
+
+  chain untracked {
+    type filter hook output priority raw; policy accept;
+    meta mark ${hex(marks.cut)} notrack
   }
 
   chain translate_in {

@@ -36,6 +36,8 @@ export interface HostLinkOptions {
   readonly run: string;
   /** Whether a run of this name is still alive: what others left behind is taken away. */
   readonly isAlive: (run: string) => boolean;
+  /** The only interface of the host that leads out. Absent: those that its routes say. */
+  readonly upstream?: string;
 }
 
 const linkPrefix = 'cfd';
@@ -200,7 +202,7 @@ const unlink = (host: NetworkNamespace, nft: Nftables, run: string): void => {
 export const unlinkHost = (host: NetworkNamespace, nft: Nftables, run: string): void =>
   onHost(() => unlink(host, nft, run));
 
-const makeLink = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLink => {
+const makeLink = ({ host, nft, gateway, run, isAlive, upstream }: HostLinkOptions): HostLink => {
   cleanDead(host, nft, isAlive);
   const link = linkName(run);
   const standing = standingUplink(host, gateway, link);
@@ -220,6 +222,7 @@ const makeLink = ({ host, nft, gateway, run, isAlive }: HostLinkOptions): HostLi
       gateway6,
       host4: addressesOf(host, 4),
       host6: addressesOf(host, 6),
+      ...(upstream === undefined ? {} : { upstream }),
     });
     // Anew also where it stands: in one step. Other tables may have lost our accept meanwhile, and a link may be gone without its table.
     nft.run(`table inet ${tableOf(run)} {}\ndelete table inet ${tableOf(run)}\n${own}`);

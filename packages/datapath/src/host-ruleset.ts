@@ -17,7 +17,12 @@ export interface HostRuleset {
   /** The host's addresses when the run begins, on which the plan has decided; those that come later are not reached. */
   readonly host4: readonly string[];
   readonly host6: readonly string[];
+  /** What the run sends leaves by this interface alone. Absent: by those that the host's routes say. */
+  readonly upstream?: string;
 }
+
+const onlyBy = (link: string, upstream: string | undefined): string =>
+  upstream === undefined ? '' : `iifname "${link}" oifname != "${upstream}" reject with icmpx type admin-prohibited`;
 
 const acceptTo = (family: 'ip' | 'ip6', from: string, addresses: readonly string[]): string =>
   addresses.length === 0 ? '' : `${family} saddr ${from} ${family} daddr { ${addresses.join(', ')} } accept`;
@@ -30,6 +35,7 @@ export const hostRuleset = (r: HostRuleset): string => `
 table inet ${tableOf(r.run)} {
   chain forward {
     type filter hook forward priority filter - 1; policy accept;
+    ${onlyBy(r.link, r.upstream)}
     iifname "${r.link}" ip saddr ${r.gateway4} accept
     iifname "${r.link}" ip6 saddr ${r.gateway6} accept
     iifname "${r.link}" drop

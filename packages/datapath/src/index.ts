@@ -11,18 +11,10 @@
 
 export { routeGateway } from './gateway-routes.ts';
 export { gatewayRuleset } from './gateway-ruleset.ts';
+export { holderOf } from './holder.ts';
 export { cleanHost, type HostLink, type HostLinkOptions, linkName, linkToHost, unlinkHost } from './host-link.ts';
 export { hasDefaultRoute } from './ip-command.ts';
-export {
-  type InstalledName,
-  type Kernel,
-  kernelObjectFile,
-  openKernel,
-  type RuleHits,
-  type StandingName,
-  type StandingTables,
-  standingTables,
-} from './kernel.ts';
+export { type Kernel, kernelObjectFile, openKernel, type RuleHits } from './kernel.ts';
 export {
   type AgentUse,
   decodeFlow,
@@ -40,10 +32,16 @@ export { loadBpfObject, runProgram, type TestRun } from './libbpf.ts';
 export { bootTime, closeDescriptor, interfaceIndex, SystemCallError } from './libc.ts';
 export { connectFrom, type ListenerOptions, openListener } from './listeners.ts';
 export { answerBit, firstBit, firstMark, marks, paths, realAddresses, turns } from './marks.ts';
+export { firstClaimedId, firstSetId, firstTrackedId } from './name-ids.ts';
+export type { InstalledName, NameSet, NameTables, StandingName, TrackedAddress } from './name-tables.ts';
 export { createNameTranslation, type NameTranslation } from './name-translation.ts';
 export { createNetworkNamespace, currentNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
 export { type Nftables, NftError, openNftables } from './nftables.ts';
+export type { ClassifiedName } from './plan-tables.ts';
+export { openResets, type Resets } from './resets.ts';
 export { createRunNetwork, type RunNetwork } from './run-network.ts';
+export type { CutFlow } from './stale-flows.ts';
+export { type StandingTables, standingTables } from './standing-tables.ts';
 export {
   openSubnetNetwork,
   removeSubnetNetwork,

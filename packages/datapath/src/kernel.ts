@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import type { Address, DomainName } from '@cofferdam/net';
-import { kernelTables, type LoadedPlan, type NameClass } from '@cofferdam/plan';
+import type { Address } from '@cofferdam/net';
+import { type DnsMode, kernelTables, type LoadedPlan } from '@cofferdam/plan';
 import { type Reason, reasonTable } from '@cofferdam/verdict';
 import {
   type AgentUse,
-  addressBytes,
   type DnsClientKey,
   decodeEvent,
   decodeFlow,
@@ -19,70 +18,35 @@ import {
   type KernelFlow,
   layout,
   limits,
-  nameKey,
   type Quotas,
   readAddress,
-  syntheticKey,
+  u32,
 } from './layout.ts';
 import {
-  attachedMaps,
   attachTc,
   type BpfObject,
   entries,
   isTcAttached,
   type KernelMap,
-  kernelMap,
   loadBpfObject,
   openRing,
   quietLibbpf,
   runProgram,
-  valueSize,
 } from './libbpf.ts';
-import { bootTime, closeDescriptor, interfaceIndex } from './libc.ts';
-import { buildPlanTables, type PlanPlacement, type PlanTableName, type PlanTables } from './plan-tables.ts';
+import { bootTime, interfaceIndex } from './libc.ts';
+import { dropOtherModes, type NameTables, openNameTables } from './name-tables.ts';
+import {
+  buildPlanTables,
+  type ClassifiedName,
+  type PlanPlacement,
+  type PlanTableName,
+  type PlanTables,
+} from './plan-tables.ts';
+import { type CutFlow, currentGeneration, judgeStale } from './stale-flows.ts';
+import { noTables, type StandingTables } from './standing-tables.ts';
 
 /** Where `make build` puts the compiled program. */
 export const kernelObjectFile = fileURLToPath(new URL('../../../build/cofferdam.bpf.o', import.meta.url));
-
-/** A name as the kernel keeps it across plans. */
-export interface InstalledName {
-  readonly id: number;
-  readonly name: DomainName;
-  /** With the turn that netfilter translates by: see NameTranslation. */
-  readonly synthetic: readonly { readonly address: Address; readonly turn: number }[];
-  /** Real addresses of both families, in the order of dialling; at most 8 of each family count. */
-  readonly addresses: readonly Address[];
-}
-
-/** A name as the kernel has it, with what stands for it. Empty: a client claimed it. */
-export interface StandingName {
-  readonly id: number;
-  readonly name: DomainName;
-  readonly synthetic: readonly {
-    readonly address: Address;
-    readonly turn: number;
-    readonly addresses: readonly Address[];
-  }[];
-}
-
-/** Tables that an earlier process made and programs still use, by name, as descriptors. */
-export type StandingTables = ReadonlyMap<string, number>;
-const noTables: StandingTables = new Map();
-
-/** The tables behind an interface of the calling thread's namespace. Empty where there are none, or none that this version can read. */
-export const standingTables = (interfaceName: string): StandingTables => {
-  const tables = attachedMaps(interfaceIndex(interfaceName));
-  const control = tables.get('control');
-  const word = Buffer.alloc(layout.control.size);
-  const readable = (): boolean =>
-    control !== undefined &&
-    valueSize(control) === layout.control.size &&
-    kernelMap(control).get(u32(0), word) &&
-    word.readUInt32LE(layout.control.layout) === limits.layout;
-  if (readable()) return tables;
-  for (const fd of tables.values()) closeDescriptor(fd);
-  return noTables;
-};
 
 /** How often a rule decided. */
 export interface RuleHits {
@@ -100,43 +64,33 @@ const decodeHits = (value: Buffer): RuleHits => {
   return { permitted: at(o.permitted), denied: at(o.denied), wouldDeny: at(o.would_deny), last: at(o.last) };
 };
 
-/** What the rules of a plan say of a name. */
-export interface ClassifiedName {
-  readonly id: number;
-  readonly classes: NameClass;
-}
-
 /**
  * The kernel program and its tables, from user space. Everything is synchronous: a call that returned has taken effect.
  * Closing it takes nothing away from interfaces it is attached to: those keep the program until they are gone.
  */
-export interface Kernel {
+export interface Kernel extends NameTables {
   /** Attaches both hooks to an interface of the calling thread's namespace and returns its index. */
   attach(interfaceName: string): number;
   /** Whether both hooks of such an interface still have a program. */
   isAttached(interfaceName: string): boolean;
   /**
-   * Builds a plan's tables beside those in force and switches to them in one step. `names`: all that are installed, classified by
-   * this plan. Throws, and changes nothing, where the plan does not fit.
+   * Builds a plan's tables beside those in force and switches to them in one step. `names`: all that are installed, and all sets of them,
+   * classified by this plan. Throws, and changes nothing, where the plan does not fit.
    */
   apply(plan: LoadedPlan, placement: Omit<PlanPlacement, 'bootTimeOf'>, names?: readonly ClassifiedName[]): void;
-  /** Makes a name known. False: there is no room for what the rules say of it. */
-  install(name: InstalledName, classes: NameClass): boolean;
-  /** Classifies a name that a client claimed and that stands for no address. False: there is no room. */
-  classify(id: number, name: DomainName, classes: NameClass): boolean;
-  /** All that are known, also those that an earlier process made known. */
-  standingNames(): readonly StandingName[];
-  /** Who claims this name from now on misses it. Its rows stay, for flows that claimed it. Where the name has another id by now, nothing. */
-  unclaim(id: number, name: DomainName): void;
-  /** Forgets what the rules say of a name that is not claimed any more. A flow that still holds the id would be judged without. */
-  unclassify(id: number): void;
-  /** Ids that live flows hold, as the name of their address or as the one they claimed. */
+  /** Ids that live flows hold, as the name of their address, as the set of its names, or as the one they claimed. */
   namesInUse(): ReadonlySet<number>;
   flows(): Generator<{ readonly key: FlowKey; readonly flow: KernelFlow }>;
   /** Forgets a flow and gives its hello back. */
   forget(key: FlowKey): void;
   /** Marks a flow as denied; its next packet is rejected. */
   deny(key: FlowKey, reason: number): void;
+  /** What live flows are judged by now: another number with each plan, and with each hour that begins or ends. */
+  generation(): bigint;
+  /** Judges live flows by that at once, where each would be at its next packet. Those of TCP that are over. */
+  judgeAnew(): readonly CutFlow[];
+  /** What the agent of a TCP flow acknowledged last. Undefined: there is no such flow. */
+  clientAck(key: FlowKey): number | undefined;
   /** What every agent may take from now on. */
   setQuotas(quotas: Quotas): void;
   uses(): Generator<AgentUse>;
@@ -154,19 +108,12 @@ export interface Kernel {
   close(): void;
 }
 
+/** REQUEST_JUDGE of ../bpf/layout.h, and what the program returns where the flow is over by that. */
+const requestJudge = 0xffffffff;
+const wasCut = 2;
+
 /** In every namespace; a test run needs some interface. */
 const loopbackIndex = 1;
-
-const u32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value >>> 0);
-  return bytes;
-};
-
-function* namesIn(names: KernelMap): Generator<{ readonly id: number; readonly name: DomainName }> {
-  for (const { key, value } of entries(names.fd, limits.nameBytes, 4))
-    yield { id: value.readUInt32LE(0), name: key.toString('ascii').replace(/\0+$/, '') as DomainName };
-}
 
 /** Boot time of a moment of the wall clock, by the distance between both clocks now. */
 const bootTimeOf = (ms: number): bigint => {
@@ -185,8 +132,6 @@ export const openKernel = (
   const object = loadBpfObject(objectFile, sizes, standing);
   const map = (name: string): KernelMap => object.map(name);
   const control = map('control');
-  const synthetics = map('synthetics');
-  const names = map('names');
   const flows = map('flows');
   const freeHellos = map('free_hellos');
   const dnsServers = map('dns_servers');
@@ -197,45 +142,18 @@ export const openKernel = (
   const ring = openRing(map('events').fd, (sample) => receive(decodeEvent(sample)));
   const endProgram = object.programFd('end_flow');
   let tables: PlanTables | undefined;
+  let mode: DnsMode | undefined;
   const word = Buffer.alloc(layout.control.size);
   control.get(u32(0), word);
   let slot = stands ? word.readUInt32LE(layout.control.slot) : 1;
 
-  const setRows = (id: number, classes: NameClass): boolean => {
-    if (tables === undefined) return false;
-    const rows = tables.nameRows(classes);
-    return rows !== undefined && tables.maps.name_rows.tryset(u32(id), rows);
-  };
-
   /** Run by the kernel, so that nothing of ours writes over a flow that packets are changing at this moment. `reason` 0: forget it. */
-  const endFlow = (key: FlowKey, reason: number): void => {
+  const endFlow = (key: FlowKey, reason: number): number => {
     const o = layout.flow_request;
     const request = Buffer.alloc(o.size);
     encodeFlowKey(key).copy(request, o.key);
     request.writeUInt32LE(reason, o.reason);
-    runProgram(endProgram, request, { ifindex: loopbackIndex });
-  };
-
-  /** Where the kernel begins, learnt from a SYN that went unanswered; the same addresses keep it. */
-  const placeThatAnswered = (address: Address, id: number, turn: number): number => {
-    const o = layout.synthetic;
-    const before = Buffer.alloc(o.size);
-    const same =
-      synthetics.get(syntheticKey(address), before) &&
-      before.readUInt32LE(o.name) === id &&
-      before.readUInt32LE(o.turn) === turn;
-    return same ? before.readUInt32LE(o.first) : 0;
-  };
-
-  const nameKeyOf = new Map<number, DomainName>();
-  for (const { id, name } of namesIn(names)) nameKeyOf.set(id, name);
-  /** A name that lost its id to another must not be taken for it when a client claims it. */
-  const disown = (id: number, next: InstalledName): void => {
-    const before = nameKeyOf.get(id);
-    if (before === undefined || before === next.name) return;
-    for (const { address } of next.synthetic) synthetics.delete(syntheticKey(address));
-    names.delete(nameKey(before));
-    nameKeyOf.delete(id);
+    return runProgram(endProgram, request, { ifindex: loopbackIndex }).result;
   };
 
   /** What agents have taken that the plan in force does not know and that hold nothing any more: the table has room for all agents, once. */
@@ -260,14 +178,7 @@ export const openKernel = (
       return isTcAttached(ifindex, 'ingress') && isTcAttached(ifindex, 'egress');
     },
     apply(loaded, placement, installed = []) {
-      const built = buildPlanTables(loaded, kernelTables(loaded), { ...placement, bootTimeOf });
-      for (const { id, classes } of installed) {
-        const rows = built.nameRows(classes);
-        if (rows === undefined || !built.maps.name_rows.tryset(u32(id), rows)) {
-          built.close();
-          throw new Error('the plan has no room for what its rules say of the names in use');
-        }
-      }
+      const built = buildPlanTables(loaded, kernelTables(loaded), { ...placement, bootTimeOf }, installed);
       const next = 1 - slot;
       for (const name of Object.keys(built.maps) as PlanTableName[]) map(name).set(u32(next), u32(built.maps[name].fd));
       word.writeUInt32LE(limits.layout, layout.control.layout);
@@ -281,50 +192,14 @@ export const openKernel = (
       tables = built;
       slot = next;
       forgetUses();
+      if (mode !== loaded.plan.dnsMode) dropOtherModes(map, loaded.plan.dnsMode);
+      mode = loaded.plan.dnsMode;
     },
-    install(installed, classes) {
-      // The plan's rows first, the way to the name last: nothing is judged by half of it.
-      disown(installed.id, installed);
-      if (!setRows(installed.id, classes)) return false;
-      nameKeyOf.set(installed.id, installed.name);
-      if (!names.tryset(nameKey(installed.name), u32(installed.id))) return false;
-      const o = layout.synthetic;
-      for (const { address, turn } of installed.synthetic) {
-        const real = installed.addresses
-          .filter(({ family }) => family === address.family)
-          .slice(0, limits.realAddresses);
-        const bytes = Buffer.alloc(o.size);
-        bytes.writeUInt32LE(installed.id, o.name);
-        bytes.writeUInt32LE(real.length, o.count);
-        bytes.writeUInt32LE(turn, o.turn);
-        bytes.writeUInt32LE(installed.addresses.length > real.length ? 1 : 0, o.elsewhere);
-        bytes.writeUInt32LE(placeThatAnswered(address, installed.id, turn), o.first);
-        for (const [i, one] of real.entries()) addressBytes(one).copy(bytes, o.real + 16 * i);
-        if (!synthetics.tryset(syntheticKey(address), bytes)) return false;
-      }
-      return true;
-    },
-    classify(id, name, classes) {
-      return setRows(id, classes) && names.tryset(nameKey(name), u32(id));
-    },
-    standingNames() {
-      const o = layout.synthetic;
-      const standingAt = new Map<number, StandingName['synthetic'][number][]>();
-      for (const { key, value } of entries(synthetics.fd, layout.synthetic_key.size, o.size)) {
-        const family = key.readUInt32LE(layout.synthetic_key.family) === 6 ? 6 : 4;
-        const id = value.readUInt32LE(o.name);
-        const count = Math.min(value.readUInt32LE(o.count), limits.realAddresses);
-        const addresses = Array.from({ length: count }, (_, i) => readAddress(value, o.real + 16 * i, family));
-        const address = readAddress(key, layout.synthetic_key.address, family);
-        standingAt.set(id, [...(standingAt.get(id) ?? []), { address, turn: value.readUInt32LE(o.turn), addresses }]);
-      }
-      return [...namesIn(names)].map(({ id, name }) => ({ id, name, synthetic: standingAt.get(id) ?? [] }));
-    },
-    unclaim(id, name) {
-      const owner = u32(0);
-      if (names.get(nameKey(name), owner) && owner.readUInt32LE(0) === id) names.delete(nameKey(name));
-    },
-    unclassify: (id) => void tables?.maps.name_rows.delete(u32(id)),
+    ...openNameTables(
+      map,
+      (id, classes) => tables?.setName(id, classes) ?? false,
+      (id) => void tables?.maps.name_rows.delete(u32(id)),
+    ),
     namesInUse() {
       const ids = new Set<number>();
       for (const { value } of entries(flows.fd, layout.flow_key.size, layout.flow.size))
@@ -337,8 +212,18 @@ export const openKernel = (
         yield { key: decoded, flow: decodeFlow(value, decoded.source.family) };
       }
     },
-    forget: (key) => endFlow(key, 0),
-    deny: (key, reason) => endFlow(key, reason),
+    forget: (key) => void endFlow(key, 0),
+    deny: (key, reason) => void endFlow(key, reason),
+    generation: () =>
+      tables === undefined ? -1n : currentGeneration(word.readUInt32LE(layout.control.switches), tables.maps.headers),
+    judgeAnew() {
+      const isCut = (key: FlowKey): boolean => endFlow(key, requestJudge) === wasCut;
+      return judgeStale(flows, this.generation(), isCut);
+    },
+    clientAck(key) {
+      const value = Buffer.alloc(layout.flow.size);
+      return flows.get(encodeFlowKey(key), value) ? value.readUInt32LE(layout.flow.client_ack) : undefined;
+    },
     setQuotas: (next) => map('quotas').set(u32(0), encodeQuotas(next)),
     *uses() {
       for (const { key, value } of entries(uses.fd, layout.agent_key.size, layout.agent_use.size))

@@ -9,28 +9,31 @@ import { absent, unknown, unreadable } from '@cofferdam/verdict';
 export const layout = {
   bitmap: { size: 2600, words: 0, summary: 2560 },
   rule_word: {
-    size: 72,
+    size: 80,
     enforced: 0,
     everything: 8,
     permit: 16,
     web: 24,
-    tls_required: 32,
-    tls_absent: 40,
-    needs_request: 48,
-    needs_proxy: 56,
-    to_public: 64,
+    any_web: 32,
+    tls_required: 40,
+    tls_absent: 48,
+    needs_request: 56,
+    needs_proxy: 64,
+    to_public: 72,
   },
   rule_info: { size: 8, flags: 0 },
   plan_header: { size: 3088, revision: 0, flags: 4, words: 8, epochs: 12, epoch_from: 16, epoch_row: 2064 },
   control: { size: 16, slot: 0, live: 4, layout: 8, switches: 12 },
   agent_key: { size: 24, ifindex: 0, family: 4, address: 8 },
-  agent: { size: 20, id: 0, row: 4, flags: 8, mac: 12 },
+  agent: { size: 32, holder: 0, id: 8, row: 12, flags: 16, mac: 20 },
   destination_key: { size: 24, bits: 0, family: 4, bytes: 5 },
   destination: { size: 8, row: 0, flags: 4 },
   port_page: { size: 1024, row: 0 },
   synthetic_key: { size: 20, family: 0, address: 4 },
   synthetic: { size: 148, name: 0, count: 4, turn: 8, first: 12, elsewhere: 16, real: 20 },
-  name_rows: { size: 12, web: 0, sure: 4, host: 8 },
+  name_rows: { size: 16, web: 0, sure: 4, host: 8, every: 12 },
+  tracked_key: { size: 32, holder: 0, family: 8, address: 16 },
+  name_set_key: { size: 8, set: 0, name: 4 },
   flow_key: {
     size: 44,
     ifindex: 0,
@@ -93,11 +96,11 @@ export const limits = {
   portPage: 256,
   portPages: 2 * 256 + 1,
   ruleDefault: 0xffff,
-  layout: 2,
+  layout: 3,
   agentKeys: 131_072,
 } as const;
 
-export const planFlag = { monitored: 1, namesOpen: 2, runMonitored: 4 } as const;
+export const planFlag = { monitored: 1, namesOpen: 2, runMonitored: 4, track: 8, own: 16 } as const;
 export const agentFlag = { monitored: 1, macKnown: 2 } as const;
 export const kernelRuleFlag = { drops: 1, refusesEch: 2 } as const;
 export const poolFlag = 16;
@@ -123,6 +126,12 @@ const protocolNames: ReadonlyMap<number, 'tcp' | 'udp' | 'icmp'> = new Map([
   [17, 'udp'],
   [1, 'icmp'],
 ]);
+
+export const u32 = (value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value >>> 0);
+  return bytes;
+};
 
 /** 16 bytes; an IPv4 address takes the first four. */
 export const addressBytes = (address: Address): Buffer => {
@@ -157,6 +166,24 @@ export const syntheticKey = (address: Address): Buffer => {
   const key = Buffer.alloc(o.size);
   key.writeUInt32LE(address.family, o.family);
   addressBytes(address).copy(key, o.address);
+  return key;
+};
+
+/** `holder`: see `holderOf`. */
+export const trackedKey = (holder: bigint, address: Address): Buffer => {
+  const o = layout.tracked_key;
+  const key = Buffer.alloc(o.size);
+  key.writeBigUInt64LE(holder, o.holder);
+  key.writeUInt32LE(address.family, o.family);
+  addressBytes(address).copy(key, o.address);
+  return key;
+};
+
+export const nameSetKey = (set: number, name: number): Buffer => {
+  const o = layout.name_set_key;
+  const key = Buffer.alloc(o.size);
+  key.writeUInt32LE(set, o.set);
+  key.writeUInt32LE(name, o.name);
   return key;
 };
 
@@ -287,7 +314,7 @@ export interface KernelFlow {
   readonly toAgent: { readonly bytes: bigint; readonly packets: bigint };
   readonly real: Address;
   readonly agent: number;
-  /** Id of the address name; 0: none. */
+  /** Id of the address name, or of the set of them; 0: none. */
   readonly name: number;
   readonly revision: number;
   readonly flags: number;

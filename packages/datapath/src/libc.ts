@@ -13,6 +13,9 @@ const bindC = libc.func('int bind(int fd, const void *address, unsigned int leng
 const listenC = libc.func('int listen(int fd, int backlog)');
 const getpeernameC = libc.func('int getpeername(int fd, void *address, _Inout_ unsigned int *length)');
 const connectC = libc.func('int connect(int fd, const void *address, unsigned int length)');
+const sendtoC = libc.func(
+  'long sendto(int fd, const void *bytes, unsigned long length, int flags, const void *address, unsigned int size)',
+);
 const indexC = libc.func('unsigned int if_nametoindex(const char *name)');
 const mountC = libc.func(
   'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *data)',
@@ -56,6 +59,9 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
+/** Of <netinet/in.h>: what is written to such a socket has its IP header. */
+export const IPPROTO_RAW = 255;
 const SOCK_CLOEXEC = 0o2000000;
 const SOCK_NONBLOCK = 0o4000;
 
@@ -64,10 +70,14 @@ export const unshare = (flags: number): void => void checked('unshare', unshareC
 export const openPath = (path: string): number => checked('open', openC(path, O_RDONLY | O_CLOEXEC), path);
 export const closeDescriptor = (fd: number): void => void checked('close', closeC(fd));
 /** Non-blocking, closed on exec. */
-export const openSocket = (domain: number, type: number): number =>
-  checked('socket', socketC(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-export const setSocketFlag = (fd: number, level: number, name: number): void =>
-  void checked('setsockopt', setsockoptC(fd, level, name, Buffer.from([1, 0, 0, 0]), 4), `${level}/${name}`);
+export const openSocket = (domain: number, type: number, protocol = 0): number =>
+  checked('socket', socketC(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+export const setSocketNumber = (fd: number, level: number, name: number, value: number): void => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  checked('setsockopt', setsockoptC(fd, level, name, bytes, bytes.length), `${level}/${name}`);
+};
+export const setSocketFlag = (fd: number, level: number, name: number): void => setSocketNumber(fd, level, name, 1);
 export const setSocketText = (fd: number, level: number, name: number, text: string): void =>
   void checked(
     'setsockopt',
@@ -83,6 +93,10 @@ export const connectSocket = (fd: number, address: Buffer, text: string): void =
   if (connectC(fd, address, address.length) < 0 && koffi.errno() !== EINPROGRESS)
     throw new SystemCallError('connect', koffi.errno(), text);
 };
+
+/** Sends a datagram. False: it could not leave. */
+export const sendTo = (fd: number, bytes: Buffer, address: Buffer): boolean =>
+  sendtoC(fd, bytes, bytes.length, 0, address, address.length) === bytes.length;
 
 /** Whether a stream socket has its other end. */
 export const isConnected = (fd: number): boolean => getpeernameC(fd, Buffer.alloc(28), [28]) === 0;

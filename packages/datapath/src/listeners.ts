@@ -27,7 +27,7 @@ const IPV6_V6ONLY = 26;
 const IPV6_TRANSPARENT = 75;
 
 /** struct sockaddr_in or sockaddr_in6. */
-const socketAddress = (address: Address, port: number): Buffer => {
+export const socketAddress = (address: Address, port: number): Buffer => {
   const bytes = Buffer.alloc(address.family === 4 ? 16 : 28);
   bytes.writeUInt16LE(address.family === 4 ? AF_INET : AF_INET6, 0);
   bytes.writeUInt16BE(port, 2);
@@ -72,11 +72,12 @@ export const openListener = (namespace: NetworkNamespace, options: ListenerOptio
 /** Milliseconds between two looks whether a connection is made. */
 const look = 5;
 
-/** A connection that begins inside a namespace. It reports `connect` and fails as any socket does. */
-export const connectFrom = (namespace: NetworkNamespace, address: Address, port: number): Socket => {
+/** A connection that begins inside a namespace, and leaves by `device` alone where one is given. It reports `connect` and fails as any socket does. */
+export const connectFrom = (namespace: NetworkNamespace, address: Address, port: number, device?: string): Socket => {
   const fd = namespace.run(() => {
     const made = openSocket(address.family === 6 ? AF_INET6 : AF_INET, SOCK_STREAM);
     try {
+      if (device !== undefined) setSocketText(made, SOL_SOCKET, SO_BINDTODEVICE, device);
       connectSocket(made, socketAddress(address, port), `${formatAddress(address)} port ${port}`);
       return made;
     } catch (e) {

@@ -8,6 +8,7 @@ export const marks = {
   dns: 0xcd030000,
   reject: 0xcd040000,
   local: 0xcd050000,
+  cut: 0xcd060000,
 } as const;
 
 /** Real addresses that a synthetic one may stand for: a place among them is the low three bits of a path. */

@@ -1,41 +1,35 @@
-import {
-  addressFromBytes,
-  addressToBytes,
-  type DomainName,
-  type Prefix,
-  parsePrefix,
-  prefixCovers,
-  prefixOf,
-} from '@cofferdam/net';
-import { destinationFlag, type KernelTables, type LoadedPlan, type NameClass, ruleFlag } from '@cofferdam/plan';
+import { addressFromBytes, addressToBytes, type Prefix, parsePrefix, prefixCovers, prefixOf } from '@cofferdam/net';
+import { destinationFlag, type KernelTables, type LoadedPlan, type NameSetClass, ruleFlag } from '@cofferdam/plan';
+import { holderOf } from './holder.ts';
 import {
   agentFlag,
   agentKey,
   destinationKey,
-  fixedRows,
   kernelRuleFlag,
   layout,
   limits,
   planFlag,
   poolFlag,
-  row,
+  u32,
 } from './layout.ts';
-import { BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, createMap, type KernelMap, type MapShape, MapType } from './libbpf.ts';
+import { BPF_F_INNER_MAP, BPF_F_NO_PREALLOC, createMap, type KernelMap, MapType } from './libbpf.ts';
 import { closeDescriptor } from './libc.ts';
+import { kernelRow, type MakeMap, openRowTable } from './row-table.ts';
 
-/** Rows kept free for names that are classified while the plan is in force. Names that match the same rules share rows. */
-const spareRows = 2048;
+/** What the rules of a plan say of a name, or of a set of names together. */
+export interface ClassifiedName {
+  readonly id: number;
+  readonly classes: NameSetClass;
+}
 
 /** The inner maps of one plan. They live as long as the outer maps or this process hold them. */
 export interface PlanTables {
   readonly maps: Readonly<Record<PlanTableName, KernelMap>>;
-  /** Rows of a name, made where no other name had the same; undefined: there is no room. */
-  nameRows(classes: Pick<NameClass, 'web' | 'sure' | 'host'>): Buffer | undefined;
+  /** Says what the rules say of a name, or of a set of names. False: there is no room. */
+  setName(id: number, classes: NameSetClass): boolean;
   /** Gives up this process's hold of the maps. */
   close(): void;
 }
-
-type MakeMap = (shape: MapShape) => KernelMap;
 
 export type PlanTableName =
   | 'rows'
@@ -58,33 +52,16 @@ export interface PlanPlacement {
   readonly bootTimeOf: (ms: number) => bigint;
 }
 
-const bitmapBytes = (words: Uint32Array): Buffer => {
-  const o = layout.bitmap;
-  const bytes = Buffer.alloc(o.size);
-  for (let w = 0; w < words.length; w++) bytes.writeUInt32LE(words[w]!, o.words + 4 * w);
-  for (let w = 0; w < words.length; w += 2) {
-    if ((words[w]! | (words[w + 1] ?? 0)) === 0) continue;
-    const word = w / 2;
-    const at = o.summary + 8 * (word >>> 6) + 4 * ((word & 63) >>> 5);
-    bytes.writeUInt32LE((bytes.readUInt32LE(at) | (1 << (word & 31))) >>> 0, at);
-  }
-  return bytes;
-};
-
-const u32 = (value: number): Buffer => {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-};
-
-/** No pattern that names hosts can hold it: only any-web does. */
-const noName = '\0' as DomainName;
-
-/** Plans number their rows from 0, which is the empty one; the kernel has more fixed rows behind it. */
-const kernelRow = (planRow: number): number => (planRow === 0 ? row.empty : planRow + fixedRows - 1);
-
-/** Lays a plan into fresh kernel maps. Nothing refers to them yet, so a failure half way changes and leaves nothing. */
-export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement): PlanTables => {
+/**
+ * Lays a plan into fresh kernel maps, with what its rules say of the names that are in use. Nothing refers to them yet, so a failure half way
+ * changes and leaves nothing.
+ */
+export const buildPlanTables = (
+  loaded: LoadedPlan,
+  tables: KernelTables,
+  place: PlanPlacement,
+  names: readonly ClassifiedName[],
+): PlanTables => {
   const made: KernelMap[] = [];
   const close = (): void => {
     for (const { fd } of made) closeDescriptor(fd);
@@ -95,7 +72,7 @@ export const buildPlanTables = (loaded: LoadedPlan, tables: KernelTables, place:
     return map;
   };
   try {
-    return { ...layPlan(loaded, tables, place, make), close };
+    return { ...layPlan(loaded, tables, place, names, make), close };
   } catch (e) {
     close();
     throw e;
@@ -106,44 +83,19 @@ const layPlan = (
   loaded: LoadedPlan,
   tables: KernelTables,
   place: PlanPlacement,
+  names: readonly ClassifiedName[],
   make: MakeMap,
 ): Omit<PlanTables, 'close'> => {
   if (tables.words > limits.ruleWords)
     throw new Error(`the plan has ${loaded.plan.rules.length} rules, the kernel takes ${limits.ruleWords * 64}`);
-  const planRows = tables.rowCount + fixedRows - 1;
-  const capacity = planRows + spareRows;
-  const rows = make({
-    type: MapType.array,
-    name: 'rows',
-    keySize: 4,
-    valueSize: layout.bitmap.size,
-    entries: capacity,
-    flags: BPF_F_INNER_MAP,
-  });
-  const rowWords = 2 * tables.words;
-  for (let r = 1; r < tables.rowCount; r++)
-    rows.set(u32(kernelRow(r)), bitmapBytes(tables.rows.subarray(r * rowWords, (r + 1) * rowWords)));
-  const known = new Map<string, number>();
-  let next = planRows;
-  const rowOf = (bits: Uint32Array): number | undefined => {
-    if (bits.every((word) => word === 0)) return row.empty;
-    const text = Buffer.from(bits.buffer, bits.byteOffset, bits.byteLength).toString('latin1');
-    const before = known.get(text);
-    if (before !== undefined) return before;
-    if (next >= capacity) return undefined;
-    rows.set(u32(next), bitmapBytes(bits));
-    known.set(text, next);
-    return next++;
-  };
-  const { nameless, classify } = loaded.names;
-  rows.set(u32(row.noName), bitmapBytes(nameless.web));
-  // A name that no pattern can hold, since it is no name: what any-web says of names.
-  rows.set(u32(row.unknownName), bitmapBytes(classify(noName).sure));
-  const { web, permit } = loaded.properties;
-  rows.set(u32(row.deniesByName), bitmapBytes(web.map((word, i) => word & ~permit[i]!)));
-
+  const rows = openRowTable(
+    loaded,
+    tables,
+    names.map(({ classes }) => classes),
+    make,
+  );
   const maps = {
-    rows,
+    rows: rows.map,
     rule_words: ruleWords(loaded, make),
     rule_infos: ruleInfos(tables, make),
     headers: header(loaded, tables, place, make),
@@ -159,21 +111,13 @@ const layPlan = (
       flags: BPF_F_NO_PREALLOC,
     }),
   };
-  return {
-    maps,
-    nameRows(classes) {
-      const web = rowOf(classes.web);
-      const sure = rowOf(classes.sure);
-      const host = rowOf(classes.host);
-      if (web === undefined || sure === undefined || host === undefined) return undefined;
-      const o = layout.name_rows;
-      const bytes = Buffer.alloc(o.size);
-      bytes.writeUInt32LE(web, o.web);
-      bytes.writeUInt32LE(sure, o.sure);
-      bytes.writeUInt32LE(host, o.host);
-      return bytes;
-    },
+  const setName = (id: number, classes: NameSetClass): boolean => {
+    const value = rows.ofName(classes);
+    return value !== undefined && maps.name_rows.tryset(u32(id), value);
   };
+  if (!names.every(({ id, classes }) => setName(id, classes)))
+    throw new Error('the plan has no room for what its rules say of the names in use');
+  return { maps, setName };
 };
 
 const ruleWords = (loaded: LoadedPlan, make: MakeMap): KernelMap => {
@@ -192,6 +136,7 @@ const ruleWords = (loaded: LoadedPlan, make: MakeMap): KernelMap => {
     [o.enforced, enforced],
     [o.permit, p.permit],
     [o.web, p.web],
+    [o.any_web, p.anyWeb],
     [o.tls_required, p.tlsRequired],
     [o.tls_absent, p.tlsAbsent],
     [o.needs_request, p.needsRequest],
@@ -237,6 +182,8 @@ const namesAreOpen = (loaded: LoadedPlan): boolean =>
       action === 'deny' && mode !== 'disabled' && web !== undefined && (web.domains.length > 0 || web.urls.length > 0),
   );
 
+const modeFlag = { synthetic: 0, track: planFlag.track, own: planFlag.own } as const;
+
 const header = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement, make: MakeMap): KernelMap => {
   const o = layout.plan_header;
   const map = make({ type: MapType.array, name: 'headers', keySize: 4, valueSize: o.size, entries: 1, flags: 0 });
@@ -245,7 +192,8 @@ const header = (loaded: LoadedPlan, tables: KernelTables, place: PlanPlacement, 
   bytes.writeUInt32LE(
     (loaded.hasMonitored ? planFlag.monitored : 0) |
       (namesAreOpen(loaded) ? planFlag.namesOpen : 0) |
-      (tables.monitored ? planFlag.runMonitored : 0),
+      (tables.monitored ? planFlag.runMonitored : 0) |
+      modeFlag[tables.dnsMode],
     o.flags,
   );
   bytes.writeUInt32LE(tables.words, o.words);
@@ -276,6 +224,7 @@ const agents = (tables: KernelTables, place: PlanPlacement, make: MakeMap): Kern
   );
   for (const agent of inOrder) {
     const bytes = Buffer.alloc(o.size);
+    bytes.writeBigUInt64LE(holderOf(agent.name), o.holder);
     bytes.writeUInt32LE(agent.agent, o.id);
     bytes.writeUInt32LE(kernelRow(agent.row), o.row);
     bytes.writeUInt32LE(

@@ -19,9 +19,11 @@ import {
   kernelRuleFlag,
   layout,
   limits,
+  nameSetKey,
   planFlag,
   poolFlag,
   row,
+  trackedKey,
 } from '../src/layout.ts';
 import { answerBit, firstBit, marks, pathOf, realAddresses, turns } from '../src/marks.ts';
 
@@ -96,6 +98,8 @@ test('constants are those of the header', () => {
   same('PLAN_MONITORED', planFlag.monitored);
   same('PLAN_NAMES_OPEN', planFlag.namesOpen);
   same('PLAN_RUN_MONITORED', planFlag.runMonitored);
+  same('PLAN_TRACK', planFlag.track);
+  same('PLAN_OWN', planFlag.own);
   same('AGENT_MONITORED', agentFlag.monitored);
   same('AGENT_MAC_KNOWN', agentFlag.macKnown);
   same('RULE_DROPS', kernelRuleFlag.drops);
@@ -161,6 +165,11 @@ test('keys are written as the kernel compares them', () => {
     [...destinationKey(4, addressToBytes(v4), 24)],
     [32, 0, 0, 0, 4, 10, 11, 1, 7, ...new Array(15).fill(0)],
   );
+  assert.deepEqual(
+    [...trackedKey(0x0807_0605_0403_0201n, v4)],
+    [1, 2, 3, 4, 5, 6, 7, 8, 4, 0, 0, 0, 0, 0, 0, 0, 10, 11, 1, 7, ...new Array(12).fill(0)],
+  );
+  assert.deepEqual([...nameSetKey(0x20000001, 0x10000002)], [1, 0, 0, 0x20, 2, 0, 0, 0x10]);
   for (const [source, destination] of [
     [v4, parseAddress('1.2.3.4')!],
     [v6, parseAddress('2606::1')!],

@@ -116,6 +116,20 @@ export const createByteStream = (socket: Socket): ByteStream => {
   };
 };
 
+/** The stream of a peer that was never connected to. */
+export const noPeer: ByteStream = {
+  read: async () => undefined,
+  unread: () => undefined,
+  readable: async () => false,
+  hasBytes: () => false,
+  write: async () => false,
+  end: () => undefined,
+  reset: () => undefined,
+  failed: () => true,
+  closed: Promise.resolve(),
+  sent: () => 0n,
+};
+
 /**
  * Ends a connection so that the peer gets everything written: what it still sends is read and dropped, since closing over
  * unread bytes makes a reset that overtakes the answer. `linger`: milliseconds until it is reset all the same.

@@ -1,3 +1,4 @@
+import { firstClaimedId } from '@cofferdam/datapath';
 import type { DomainName } from '@cofferdam/net';
 
 /** The kernel's part of it. */
@@ -21,8 +22,6 @@ export interface ClaimedNames {
   readonly entries: () => IterableIterator<readonly [number, DomainName]>;
 }
 
-/** Ids of claimed names that stand for no address begin here; below are those of the pool's slots. */
-export const firstClaimedId = 0x40000000;
 const lastClaimedId = 0xffffffff;
 
 /**

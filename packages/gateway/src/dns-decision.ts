@@ -14,10 +14,12 @@ export type DnsDecision =
       readonly names: readonly DomainName[];
     }
   | { readonly kind: 'refuse'; readonly reason: Reason }
-  /** Resolve upstream, answer with the synthetic address. */
-  | { readonly kind: 'synthesise'; readonly name: DomainName; readonly family: 4 | 6; readonly grant: NameGrant }
+  /** Resolve upstream, answer with addresses as the DNS mode says. */
+  | { readonly kind: 'addresses'; readonly name: DomainName; readonly family: 4 | 6; readonly grant: Granted }
   /** Resolve upstream, answer with what came, cleaned. */
-  | { readonly kind: 'pass'; readonly name: DomainName; readonly type: number; readonly grant: NameGrant };
+  | { readonly kind: 'pass'; readonly name: DomainName; readonly type: number; readonly grant: Granted };
+
+type Granted = Exclude<NameGrant, { kind: 'none' }>;
 
 export interface DnsDecisionOptions {
   /** Whether the gateway has an IPv6 route upstream. Without one AAAA is answered with no data. */
@@ -59,6 +61,13 @@ const absent: DnsDecision = { kind: 'local', exists: false, addresses: [], names
 const empty: DnsDecision = { kind: 'local', exists: true, addresses: [], names: [] };
 const refuse = (reason: Reason): DnsDecision => ({ kind: 'refuse', reason });
 
+/**
+ * Whether nobody else is asked about a name, whoever permits it. A single label means a host of the local network, which only the operator's
+ * search list could complete.
+ */
+export const staysHere = (name: DomainName): boolean =>
+  !name.includes('.') || isBelow(name, 'localhost') || neverForwarded.some((zone) => isBelow(name, zone));
+
 const localAnswer = (name: DomainName, type: number, options: DnsDecisionOptions): DnsDecision | undefined => {
   // RFC 6761, section 6.3: localhost is answered with the loopback address, and nobody is asked.
   if (isBelow(name, 'localhost')) {
@@ -68,9 +77,7 @@ const localAnswer = (name: DomainName, type: number, options: DnsDecisionOptions
   const pointed = pointerAddress(name);
   const stood = pointed && options.nameOf(pointed);
   if (stood !== undefined) return type === recordType.PTR ? { ...empty, names: [stood] } : empty;
-  if (neverForwarded.some((zone) => isBelow(name, zone))) return absent;
-  // A single label means a host of the local network, which only the operator's search list could complete.
-  return name.includes('.') ? undefined : absent;
+  return staysHere(name) ? absent : undefined;
 };
 
 /**
@@ -101,5 +108,5 @@ export const decideQuestion = (
   if (family === undefined) return { kind: 'pass', name, type, grant };
   // Who has IPv6 alone reaches what is upstream over IPv4 by the proxy.
   const isCutOff = family === 6 && !options.ipv6 && agent.families.has(4);
-  return isCutOff ? empty : { kind: 'synthesise', name, family, grant };
+  return isCutOff ? empty : { kind: 'addresses', name, family, grant };
 };

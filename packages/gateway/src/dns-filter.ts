@@ -1,5 +1,5 @@
 import { type AgentIdentity, type DnsRecord, type Endpoint, recordVersion, sanitise } from '@cofferdam/flows';
-import type { Address, Family } from '@cofferdam/net';
+import type { Address } from '@cofferdam/net';
 import type { Reason, Verdict } from '@cofferdam/verdict';
 import {
   answerToUnreadable,
@@ -10,6 +10,7 @@ import {
   recordType,
   responseCode,
 } from '@cofferdam/wire';
+import type { AddressAnswers } from './address-answers.ts';
 import { type DnsDecision, decideQuestion } from './dns-decision.ts';
 import {
   addressAnswer,
@@ -23,8 +24,8 @@ import {
   responseCodeText,
   typeText,
 } from './dns-response.ts';
-import type { CurrentGate, Gate, GateAgent, NameGrant } from './gate.ts';
-import type { NameBook } from './name-book.ts';
+import type { CurrentGate, Gate, GateAgent } from './gate.ts';
+import { mayAsk } from './may-ask.ts';
 import { createRateLimiter, type RateLimiter } from './rate-limiter.ts';
 import type { TunnelBudget } from './tunnel-budget.ts';
 import type { UpstreamResolver } from './upstream-resolver.ts';
@@ -32,7 +33,7 @@ import type { UpstreamResolver } from './upstream-resolver.ts';
 export interface DnsFilterOptions {
   readonly gateway: string;
   readonly gate: CurrentGate;
-  readonly names: NameBook;
+  readonly answers: AddressAnswers;
   readonly resolver: UpstreamResolver;
   readonly budget: TunnelBudget;
   /** Queries by agent interface and source address. */
@@ -105,35 +106,18 @@ export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
     return permitted(negativeAnswer(query, exists, localTtl), 'dns-local');
   };
 
-  /** What monitoring lifts, if anything: the reason that would have refused the question. Undefined with `ok`: nothing. */
-  const mayLeave = (agent: GateAgent, grant: NameGrant, name: Parameters<TunnelBudget['spend']>[2], at: number) => {
-    if (grant.kind === 'lifted') return { ok: true, lifted: 'dns-not-permitted' } as const;
-    if (grant.kind !== 'wildcard') return { ok: true, lifted: undefined } as const;
-    const within = options.budget.spend(agent.name, grant.suffix, name, at).kind === 'within';
-    if (within) return { ok: true, lifted: undefined } as const;
-    return agent.monitored
-      ? ({ ok: true, lifted: 'dns-budget' } as const)
-      : ({ ok: false, lifted: undefined } as const);
-  };
-
-  /** Of which families addresses are asked for, in order: an agent that has only one family reaches the other by the proxy. */
-  const familiesFor = (agent: GateAgent, family: Family): readonly Family[] => {
-    const other = family === 4 ? 6 : 4;
-    const wanted: readonly Family[] = agent.families.has(other) ? [family] : [family, other];
-    return wanted.filter((one) => one === 4 || options.ipv6);
-  };
-
-  const synthesise = async (
+  const found = async (
     query: DnsQuery,
-    decision: Extract<DnsDecision, { kind: 'synthesise' }>,
+    { name, family: wanted }: Extract<DnsDecision, { kind: 'addresses' }>,
     gate: Gate,
     agent: GateAgent,
     at: number,
   ): Promise<Outcome> => {
-    const { name, family } = decision;
+    const { answers } = options;
     let otherwise: Outcome | undefined;
-    for (const asked of familiesFor(agent, family)) {
-      const answer = await options.resolver.resolve(name, addressType[asked]);
+    for (const family of answers.families(agent, wanted)) {
+      if (family === 6 && !options.ipv6) continue;
+      const answer = await options.resolver.resolve(name, addressType[family]);
       if (answer.kind === 'failed') {
         otherwise ??= denied(failure(query, 'dns-upstream'), 'dns-upstream');
         continue;
@@ -144,20 +128,16 @@ export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
         continue;
       }
       const addresses = answer.records.flatMap(({ data }) => (data.kind === 'address' ? [data.address] : []));
-      // Whoever runs a permitted zone could otherwise point it at another name's synthetic address.
       const keep = (address: Address): boolean =>
-        !options.names.contains(address) && gate.usableAddress(agent, name, address, at);
+        !answers.isPooled(address) && gate.usableAddress(agent, name, address, at);
       if (!addresses.some(keep)) {
         otherwise = denied(refusal(query, 'dns-address-denied'), 'dns-address-denied', addresses);
         continue;
       }
-      const bound = await options.names.bind({ name, agent: agent.name, family: asked, addresses, keep, ttl, at });
-      if (!bound.ok) return denied(failure(query, 'name-table-full'), 'name-table-full', addresses);
-      const synthetic = [family === 4 ? bound.value.v4 : bound.value.v6];
-      return permitted(addressAnswer(query, synthetic, ttl), 'dns-answered', {
-        synthetic,
-        addresses: addresses.filter(keep),
-      });
+      const given = await answers.give({ name, agent, wanted, family, addresses, keep, ttl, at: options.now() });
+      if (!given.ok) return denied(failure(query, 'name-table-full'), 'name-table-full', addresses);
+      const { told, synthetic, addresses: reached } = given.value;
+      return permitted(addressAnswer(query, told, ttl), 'dns-answered', { synthetic, addresses: reached });
     }
     return otherwise ?? permitted(negativeAnswer(query, true, localTtl), 'dns-answered');
   };
@@ -177,7 +157,7 @@ export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
       gate,
       agent,
       query.question,
-      { ipv6: options.ipv6, nameOf: (address) => options.names.at(address)?.name },
+      { ipv6: options.ipv6, nameOf: options.answers.nameOf },
       at,
     );
     if (decision.kind === 'local') return local(query, decision);
@@ -185,13 +165,13 @@ export const createDnsFilter = (options: DnsFilterOptions): DnsFilter => {
       const reason = decision.kind === 'refuse' ? decision.reason : 'no-plan';
       return denied(refusal(query, reason), reason);
     }
-    const leave = mayLeave(agent, decision.grant, decision.name, at);
-    if (!leave.ok) return denied(refusal(query, 'dns-budget'), 'dns-budget');
+    const asking = mayAsk(options.budget, agent, decision.grant, decision.name, at);
+    if (!asking.ok) return denied(refusal(query, 'dns-budget'), 'dns-budget');
     const outcome =
-      decision.kind === 'pass' ? await pass(query, decision) : await synthesise(query, decision, gate, agent, at);
-    return leave.lifted === undefined || outcome.verdict === 'deny'
+      decision.kind === 'pass' ? await pass(query, decision) : await found(query, decision, gate, agent, at);
+    return asking.lifted === undefined || outcome.verdict === 'deny'
       ? outcome
-      : { ...outcome, reason: leave.lifted, enforced: false };
+      : { ...outcome, reason: asking.lifted, enforced: false };
   };
 
   const emit = (

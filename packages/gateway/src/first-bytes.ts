@@ -4,15 +4,17 @@ import {
   type HelloName,
   looksLikeHttp,
   mayBeRequest,
+  type RequestHead,
 } from '@cofferdam/wire';
 import type { ByteStream } from './byte-stream.ts';
 
 /** What a client began with. */
 export type FirstBytes =
-  | { readonly kind: 'tls'; readonly name: HelloName; readonly length: number }
+  /** `encrypted`: it holds a hello that nobody on the path can read. `length`: bytes of stream. */
+  | { readonly kind: 'tls'; readonly name: HelloName; readonly encrypted: boolean; readonly length: number }
   | { readonly kind: 'tls-unreadable' }
   /** A strict HTTP/1.1 request head. */
-  | { readonly kind: 'http' }
+  | { readonly kind: 'http'; readonly head: RequestHead }
   /** It may pass for a request with a lax server, and is none to a strict reader. */
   | { readonly kind: 'http-unreadable' }
   /** Neither. */
@@ -33,7 +35,10 @@ const createSniffer = (): ((bytes: Uint8Array, all: readonly Uint8Array[]) => Fi
     if (!ruledOutTls) {
       const seen = hello.push(bytes);
       if (seen.state === 'need-more') return undefined;
-      if (seen.state === 'hello') return { kind: 'tls', name: seen.hello.name, length: seen.hello.rawLength };
+      if (seen.state === 'hello') {
+        const { name, encryptedHello, rawLength } = seen.hello;
+        return { kind: 'tls', name, encrypted: encryptedHello, length: rawLength };
+      }
       if (seen.state === 'unreadable') return { kind: 'tls-unreadable' };
     }
     if (!ruledOutHttp) {
@@ -41,7 +46,7 @@ const createSniffer = (): ((bytes: Uint8Array, all: readonly Uint8Array[]) => Fi
       const seen = request.push(ruledOutTls ? bytes : join(all));
       ruledOutTls = true;
       if (seen.state === 'need-more') return undefined;
-      if (seen.state === 'head') return { kind: 'http' };
+      if (seen.state === 'head') return { kind: 'http', head: seen.head };
       ruledOutHttp = true;
     }
     const lax = mayBeRequest(join(all));

@@ -4,7 +4,6 @@ import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import {
   bootTime,
-  connectFrom,
   gatewayRuleset,
   hasDefaultRoute,
   type Kernel,
@@ -12,29 +11,22 @@ import {
   openKernel,
   openListener,
   openNftables,
+  openResets,
   type Quotas,
   standingTables,
   topology,
 } from '@cofferdam/datapath';
 import type { AnyRecord } from '@cofferdam/flows';
-import {
-  type Address,
-  addressesEqual,
-  formatAddress,
-  literalPrefix,
-  type Prefix,
-  parseAddress,
-  prefixContains,
-} from '@cofferdam/net';
-import { classifyName, isReservedDestination, type LoadedPlan } from '@cofferdam/plan';
+import { type Address, formatAddress, literalPrefix, type Prefix, parseAddress } from '@cofferdam/net';
+import { isReservedDestination, type LoadedPlan } from '@cofferdam/plan';
 import { createCounters } from './counters.ts';
-import { mayDial } from './dial-guard.ts';
+import { createCutFlows } from './cut-flows.ts';
 import { createDnsFilter } from './dns-filter.ts';
+import { assertSameMode, openDnsMode } from './dns-modes.ts';
 import { createDnsServer, dnsServerDefaults } from './dns-server.ts';
+import { gatewayDial } from './gateway-dial.ts';
 import { createKernelFlowLog } from './kernel-flow-log.ts';
-import { createKernelNames } from './kernel-names.ts';
 import { listenOn } from './listen.ts';
-import { localPrefixes } from './local-addresses.ts';
 import { planGate } from './plan-gate.ts';
 import { createProxy, proxyDefaults } from './proxy.ts';
 import { createRateLimiter } from './rate-limiter.ts';
@@ -66,6 +58,8 @@ export interface GatewayCoreOptions {
   readonly resolvers: readonly UpstreamServer[];
   /** Zones that have resolvers of their own. */
   readonly forward?: UpstreamOptions['forward'];
+  /** The only interface of the host by which agents' traffic leaves. Absent: those that its routes say. */
+  readonly upstream?: string;
   readonly emit: (record: AnyRecord) => void;
   /** Where the status is told. Absent: nowhere. */
   readonly statusSocket?: StatusSocket;
@@ -103,6 +97,10 @@ export interface GatewayCore {
 
 const pollMilliseconds = 10;
 const sweepMilliseconds = 1000;
+/** Between two looks whether an hour has begun or ended. */
+const hourMilliseconds = 100;
+/** For an agent to answer. */
+const probeMilliseconds = 100;
 
 const anyAddress: readonly Address[] = [parseAddress('0.0.0.0')!, parseAddress('::')!];
 
@@ -160,15 +158,35 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     pools: [topology.pool4, topology.pool6],
     own: [topology.own4, topology.own6],
   };
-  const names = createKernelNames({
+  const resolver = createUpstreamResolver({
+    ...upstreamDefaults,
+    servers: options.resolvers,
+    forward: options.forward ?? [],
+    sockets: {
+      openUdp: (family) => createSocket(family === 4 ? 'udp4' : 'udp6'),
+      connectTcp: (address, port) => connect({ host: formatAddress(address), port }),
+    },
+    randomId: () => randomInt(65536),
+    now: clock,
+  });
+  const budget = createTunnelBudget(defaultTunnelBudget);
+  const ipv6 = hasDefaultRoute(host, 6);
+  const agentAt = (address: Address, ifindex: number): string | undefined =>
+    gate.agentAt(address, nameOfIndex.get(ifindex) ?? '')?.name;
+  const { dnsMode } = plan.plan;
+  const dnsNames = openDnsMode({
     kernel,
     nft,
     pool: { ...defaultPool, v4: literalPrefix(topology.pool4), v6: literalPrefix(topology.pool6) },
     plan: () => plan,
+    agentAt,
+    resolver,
+    budget,
+    ipv6,
     now,
   });
-  const classified = (by: LoadedPlan) => names.entries().map(([id, name]) => ({ id, classes: classifyName(by, name) }));
-  kernel.apply(plan, placement, classified(plan));
+  const { names } = dnsNames;
+  kernel.apply(plan, placement, names.classified(plan));
   const wallTime = (boot: bigint): number => now() - Number((bootTime() - boot) / 1_000_000n);
   const status = createStatus({
     gateway: options.gateway,
@@ -178,9 +196,10 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     capacity: (table) => capacityOf(kernel, table),
     counters,
     standing: standing !== undefined && standing.size > 0,
-    names: () => names.entries().length,
+    names: names.size,
+    tracked: dnsNames.tracked,
     held: () => proxy.held(),
-    agentAt: (address, index) => gate.agentAt(address, nameOfIndex.get(index) ?? '')?.name,
+    agentAt,
     now,
     wallTime,
   });
@@ -189,9 +208,9 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     gateway: options.gateway,
     interfaceOf: (index) => nameOfIndex.get(index) ?? '',
     gate: current,
-    nameOf: names.nameOf,
+    namesOf: names.namesOf,
     began,
-    isPooled: names.book.contains,
+    isPooled: dnsNames.isPooled,
     wallTime,
     now,
     nextId,
@@ -206,6 +225,21 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   receive = flowLog.receive;
   const untold = createUntoldDenials(kernel.uses());
   const poll = setInterval(kernel.poll, pollMilliseconds);
+  const resets = openResets(gateway);
+  undo(resets.close);
+  const probes = new Set<NodeJS.Timeout>();
+  const cutFlows = createCutFlows({
+    kernel,
+    resets,
+    later(step) {
+      const timer = setTimeout(() => {
+        probes.delete(timer);
+        step();
+      }, probeMilliseconds);
+      probes.add(timer);
+    },
+  });
+  const hours = setInterval(cutFlows.look, hourMilliseconds);
   const sweep = setInterval(() => {
     flowLog.sweep(kernel.flows(), bootTime());
     for (const { use, count } of untold.since(kernel.uses())) {
@@ -220,31 +254,22 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   undo(() => {
     clearInterval(poll);
     clearInterval(sweep);
+    clearInterval(hours);
+    for (const timer of probes) clearTimeout(timer);
     kernel.poll();
     if (!options.place.outlives) flowLog.finish(kernel.flows());
     const lost = kernel.eventsLost();
     if (lost > 0n) options.warn(`${lost} events came faster than they were read: their flow records are missing`);
   });
 
-  const resolver = createUpstreamResolver({
-    ...upstreamDefaults,
-    servers: options.resolvers,
-    forward: options.forward ?? [],
-    sockets: {
-      openUdp: (family) => createSocket(family === 4 ? 'udp4' : 'udp6'),
-      connectTcp: (address, port) => connect({ host: formatAddress(address), port }),
-    },
-    randomId: () => randomInt(65536),
-    now: clock,
-  });
   const filter = createDnsFilter({
     gateway: options.gateway,
     gate: current,
     resolver,
-    names: names.book,
-    budget: createTunnelBudget(defaultTunnelBudget),
+    answers: dnsNames.answers,
+    budget,
     limiter: createRateLimiter({ rate: 100, burst: 300, keys: 1024 }),
-    ipv6: hasDefaultRoute(host, 6),
+    ipv6,
     now,
     nextId,
     emit: (record) => {
@@ -265,25 +290,18 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     },
   });
   undo(dns.close);
-  const links = [literalPrefix(topology.own4), literalPrefix(topology.own6)];
-  const isReserved = (address: Address): boolean => isReservedDestination(plan, address);
-  /** Agents are reached from where they live; the host has no way to them. */
-  const isBehind = (address: Address): boolean =>
-    interfaces.some(
-      ({ own, behind }) =>
-        behind.some((prefix) => prefixContains(prefix, address)) && !own.some((one) => addressesEqual(one, address)),
-    );
   const proxy = createProxy({
     ...proxyDefaults,
     gateway: options.gateway,
     gate: current,
-    names: names.book,
-    dial: (address, port) =>
-      isBehind(address)
-        ? connectFrom(gateway, address, port)
-        : mayDial(address, { links, local: localPrefixes(), isReserved })
-          ? connect({ host: formatAddress(address), port, allowHalfOpen: true, noDelay: true })
-          : undefined,
+    ways: dnsNames.ways,
+    dial: gatewayDial({
+      host,
+      gateway,
+      interfaces,
+      isReserved: (address) => isReservedDestination(plan, address),
+      ...(options.upstream === undefined ? {} : { upstream: options.upstream }),
+    }),
     now,
     nextId,
     emit: records.emit,
@@ -332,10 +350,12 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     kernel,
     status,
     renew(next) {
-      kernel.apply(next, placement, classified(next));
+      assertSameMode(dnsMode, next);
+      kernel.apply(next, placement, names.classified(next));
       plan = next;
       gate = planGate(next);
       proxy.rejudge();
+      cutFlows.look();
       // Behind all that enforces, though counts of the milliseconds until here may be the wrong rule's: nothing may keep a plan from its place.
       try {
         status.renewed(next.plan);

@@ -21,27 +21,44 @@ const sameName = (a: HelloName, b: HelloName): boolean =>
       ? b.kind === 'name' && a.name === b.name
       : b.kind === 'unreadable' && a.text === b.text;
 
+export interface RetryOptions {
+  /** What the first hello claimed, and its bytes of stream. */
+  readonly first: HelloName;
+  readonly length: number;
+  /** Whether the rule that permits the flow refuses encrypted hellos. */
+  readonly refusesEch: () => boolean;
+  /** The second hello is not what the first was. True: it may pass all the same. */
+  readonly deny: (reason: 'name-mismatch' | 'hello-unreadable' | 'ech-refused') => boolean;
+}
+
 /**
- * Checks for both directions of a spliced TLS flow whose first hello claimed `first` and was `helloLength` bytes of stream.
+ * Checks for both directions of a spliced TLS flow.
  * Until the server's answer is known to be no retry, the client's records are walked: a handshake record among them is a second
  * hello, also one sent ahead of the retry. Its bytes pass as they come; the last one only if the name is repeated.
  */
-export const createRetryChecks = (
-  first: HelloName,
-  helloLength: number,
-): { readonly fromClient: PassCheck; readonly fromUpstream: PassCheck } => {
+export const createRetryChecks = ({
+  first,
+  length,
+  refusesEch,
+  deny,
+}: RetryOptions): { readonly fromClient: PassCheck; readonly fromUpstream: PassCheck } => {
   let server = Buffer.alloc(0);
   let state: 'walking' | 'second-hello' | 'free' = 'walking';
-  let skip = helloLength;
+  let skip = length;
   let header = Buffer.alloc(0);
   const second = createHelloReader();
+
+  const isAsked = (): boolean => server.length === decisiveBytes && isRetry(server);
 
   const pushSecond = (bytes: Uint8Array): boolean => {
     state = 'second-hello';
     const seen = second.push(bytes);
     if (seen.state === 'need-more') return true;
     state = 'free';
-    return seen.state === 'hello' && sameName(first, seen.hello.name);
+    if (seen.state !== 'hello') return deny('hello-unreadable');
+    // Nobody asked for a second one yet: whichever of the two the server takes, it is no hello.
+    if (!sameName(first, seen.hello.name)) return deny(isAsked() ? 'name-mismatch' : 'hello-unreadable');
+    return !seen.hello.encryptedHello || !refusesEch() || deny('ech-refused');
   };
 
   const walk = (bytes: Uint8Array): boolean => {

@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { authorityName, type DomainName, formatAddress } from '@cofferdam/net';
-import { absent, type Fact, type Facts, known, type RequestFacts, unreadable } from '@cofferdam/verdict';
+import type { DomainName } from '@cofferdam/net';
+import { absent, type Fact, unreadable } from '@cofferdam/verdict';
 import type { RequestHead } from '@cofferdam/wire';
 import { closeGently } from './byte-stream.ts';
 import type { FlowLog } from './flow-log.ts';
+import { type ReadRequest, readRequest, settleRequest } from './http-claim.ts';
 import { denialResponse } from './http-denial.ts';
 import { forwardBody, forwardResponse, nextHead } from './http-exchange.ts';
-import { pathOf, requestHeadText } from './http-head-text.ts';
+import { requestHeadText } from './http-head-text.ts';
 import { denial, type Settled } from './judgement.ts';
 import type { ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
@@ -18,52 +19,6 @@ export interface HttpSessionOptions {
   /** Milliseconds a denied client may go on sending before it is cut, so that it can read why. */
   readonly linger: number;
 }
-
-/** What one request says, as facts, and the name it is forwarded under. */
-interface ReadRequest {
-  readonly facts: Pick<Facts, 'tls' | 'claimedName' | 'request' | 'mcp'>;
-  readonly path: string | undefined;
-  readonly name: DomainName | undefined;
-  /** Known before policy is asked: a denial that holds whatever the rules say. */
-  readonly denied: 'authority-mismatch' | 'request-unreadable' | undefined;
-}
-
-const authorityOf = (head: RequestHead): string | undefined =>
-  head.target.form === 'absolute' ? head.target.authority : head.host;
-
-const claimedNameOf = (head: RequestHead, flow: ProxiedFlow): Fact<DomainName> => {
-  const authority = authorityOf(head);
-  if (authority === undefined) return absent;
-  const { destination, destinationPort } = flow.facts();
-  const read = authorityName(authority, destinationPort ?? 80, flow.subject.synthetic ?? destination);
-  return read.kind === 'name' ? known(read.name) : read.kind === 'address' ? absent : unreadable;
-};
-
-/** `Upgrade: h2c` and CONNECT lead out of what is read here; a URL of another scheme is for another port. */
-const isRefused = (head: RequestHead): boolean =>
-  head.upgradeToH2c || head.method === 'CONNECT' || (head.target.form === 'absolute' && head.target.scheme !== 'http');
-
-const readRequest = (head: RequestHead, flow: ProxiedFlow, first: Fact<DomainName> | undefined): ReadRequest => {
-  const claimedName = claimedNameOf(head, flow);
-  const path = pathOf(head);
-  const name = claimedName.state === 'known' ? claimedName.value : undefined;
-  // A literal is no domain name; as a host it stands here as text that no pattern matches.
-  const host = name ?? flow.facts().addressNames[0] ?? (formatAddress(flow.facts().destination) as DomainName);
-  const request: Fact<RequestFacts> =
-    path === undefined ? unreadable : known({ method: head.method, scheme: 'http', host, path });
-  const changed =
-    first !== undefined && (first.state !== claimedName.state || (first.state === 'known' && first.value !== name));
-  return {
-    facts: { tls: absent, claimedName, request, mcp: head.framing.kind === 'none' ? absent : unreadable },
-    path,
-    name,
-    denied: isRefused(head)
-      ? 'request-unreadable'
-      : !head.authoritiesAgree || changed
-        ? 'authority-mismatch'
-        : undefined,
-  };
-};
 
 /** Tells the client why, instead of the destination, which learns nothing; then ends the connection. */
 export const answerDenied = async (
@@ -88,22 +43,12 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
   let firstName: Fact<DomainName> | undefined;
 
   const judgeRequest = (head: RequestHead): { read: ReadRequest; judgement: Settled } => {
-    const read = readRequest(head, flow, firstName);
+    const facts = flow.facts();
+    const read = readRequest(head, facts, flow.subject.synthetic ?? facts.destination, firstName);
     firstName ??= read.facts.claimedName;
     flow.learn(read.facts);
-    const judgement = flow.settleNow('request-unreadable');
-    if (judgement.kind === 'deny') return { read, judgement };
-    if (read.denied !== undefined) {
-      // CONNECT and h2c are never lifted: what would pass then is a tunnel to wherever the server goes.
-      const lifting = read.denied === 'authority-mismatch' ? agent : undefined;
-      return { read, judgement: denial(lifting, judgement.rule, 'request', read.denied) };
-    }
-    const webSocket = head.upgrade.includes('websocket');
-    const readsOn = flow.gate()?.rule(judgement.rule)?.readsRequests === true;
-    return {
-      read,
-      judgement: webSocket && readsOn ? denial(agent, judgement.rule, 'request', 'request-unreadable') : judgement,
-    };
+    const walked = flow.settleNow('request-unreadable');
+    return { read, judgement: settleRequest(head, read, walked, agent, flow.gate()) };
   };
 
   const unreadableHead = async (): Promise<'done'> => {

@@ -1,11 +1,13 @@
 /**
- * gateway: the enforcing process's user-space half: the DNS filter that gives synthetic addresses for permitted names, the
- * proxy for flows that have to be read, and a plain relay. It decides nothing itself: it asks a {@link Gate}, which stands
- * for the plan in force.
+ * gateway: the enforcing process's user-space half: the DNS filter that gives addresses for permitted names, the proxy for flows that have to
+ * be read, and a plain relay. It decides nothing itself: it asks a {@link Gate}, which stands for the plan in force.
  *
  *     agent ──query──▶ dns-server ▶ dns-filter ▶ upstream-resolver ──▶ resolvers
- *                                      └▶ name-book ▶ (installed in the datapath before the answer is sent)
- *     agent ──flow───▶ (transparent socket) ▶ proxy ▶ dial ──▶ destination
+ *                                      └▶ address-answers ▶ name-book or tracked-names ▶ (in the datapath before the answer is sent)
+ *     agent ──flow───▶ (transparent socket) ▶ proxy ▶ opening ▶ dial ──▶ destination
+ *                                                        └▶ claimed-destinations ▶ upstream-resolver (own mode)
+ *
+ * Where names come from is the plan's DNS mode; what differs by it is made in dns-modes.
  *
  * Not here: sockets' making, namespaces and the kernel's tables, which are the datapath's and are given to this package as effects.
  */

@@ -32,3 +32,13 @@ export const denial = (agent: GateAgent | undefined, rule: RuleIndex, stage: Sta
 /** Where the walk still waits for what will never be read: denied for `reason`, named after the rule that waits. */
 export const settle = (judgement: Judgement, agent: GateAgent, stage: Stage, reason: Reason): Settled =>
   judgement.kind === 'undecided' ? denial(agent, judgement.rule, stage, reason) : judgement;
+
+/** A rule that refuses encrypted hellos does not permit one: no denial that monitoring lifts, since the rule says so. */
+export const refuseEncrypted = (gate: Gate, judgement: Settled): Settled =>
+  judgement.kind === 'permit' && gate.rule(judgement.rule)?.refusesEch === true
+    ? { ...judgement, kind: 'deny', stage: 'name', reason: 'ech-refused', enforced: true }
+    : judgement;
+
+/** Judges facts of which no more will come: what is still undecided is denied for `otherwise`. */
+export const settleFacts = (gate: Gate, facts: Facts, agent: GateAgent, otherwise: Reason): Settled =>
+  settle(judge(gate, facts), agent, facts.request.state === 'unknown' ? 'name' : 'request', otherwise);

@@ -22,7 +22,8 @@ export interface KernelFlowLogOptions {
   /** Name of an agent interface by its index. */
   readonly interfaceOf: (ifindex: number) => string;
   readonly gate: CurrentGate;
-  readonly nameOf: (id: number) => DomainName | undefined;
+  /** The names that a flow's destination had when it began, by what the flow holds; none: it is not known. */
+  readonly namesOf: (id: number) => readonly DomainName[];
   readonly isPooled: (address: Address) => boolean;
   /** Boot time in nanoseconds when this process took over: flows that are older had their first record before. */
   readonly began: bigint;
@@ -107,7 +108,6 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     if (log === 'start' && more.end !== undefined && verdict === 'permit') return;
     const on = options.interfaceOf(key.ifindex);
     const agent = (gate ?? current)?.agentAt(key.source, on);
-    const name = flow.name === 0 ? undefined : options.nameOf(flow.name);
     const pooled = options.isPooled(key.destination);
     const hasPorts = key.protocol === 'tcp' || key.protocol === 'udp';
     const port = hasPorts ? { port: key.destinationPort } : {};
@@ -128,7 +128,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       destination: { address: flow.real, ...port },
       ...(pooled ? { synthetic: key.destination } : {}),
       protocol: typeof key.protocol === 'number' ? `ip-${key.protocol}` : key.protocol,
-      addressNames: name === undefined ? [] : [name],
+      addressNames: flow.name === 0 ? [] : options.namesOf(flow.name),
       tls: flow.tls,
       claimedName: more.claimed,
       request,

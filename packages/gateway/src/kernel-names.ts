@@ -1,146 +1,76 @@
-import { createNameTranslation, type Kernel, type Nftables, type StandingName } from '@cofferdam/datapath';
-import { type DomainName, formatAddress, formatPrefix } from '@cofferdam/net';
-import { classifyName, type LoadedPlan } from '@cofferdam/plan';
-import { createClaimedNames, firstClaimedId } from './claimed-names.ts';
-import { longestTtl } from './dns-response.ts';
-import { type Binding, createNameBook, type NameBook, type NameBookState } from './name-book.ts';
-import type { PoolOptions } from './synthetic-pool.ts';
+import { type ClassifiedName, firstClaimedId, type Kernel } from '@cofferdam/datapath';
+import type { DomainName } from '@cofferdam/net';
+import { classifyName, classifyNames, type LoadedPlan } from '@cofferdam/plan';
+import { createClaimedNames } from './claimed-names.ts';
 
-/** Names as the datapath has them: those that addresses stand for, and those that clients claimed. */
-export interface KernelNames {
-  readonly book: NameBook;
-  /** The name that an address stands for, by its id in the kernel. */
-  readonly nameOf: (id: number) => DomainName | undefined;
-  /** A client claimed a name that the kernel does not know. */
-  readonly claim: (name: DomainName) => void;
-  /** All whose rows a plan must have. */
-  readonly entries: () => readonly (readonly [number, DomainName])[];
-  /** Makes room for claimed names. To be called now and then. */
+/** Names that stand for addresses, in one of the DNS modes. */
+export interface AddressNames {
+  /** The names of an id; none: it is not known. */
+  readonly namesOf: (id: number) => readonly DomainName[];
+  /** A name has an id here, and is found under it. */
+  readonly has: (name: DomainName) => boolean;
+  /** Somebody claims a name. False: it has no id here. */
+  readonly claim: (name: DomainName) => boolean;
+  /** All ids whose rows a plan must have. */
+  readonly entries: () => Iterable<readonly [number, readonly DomainName[]]>;
+  /** Forgets what nobody can mean any more. To be called now and then. */
   readonly tidy: () => void;
 }
 
-export interface KernelNamesOptions {
-  readonly kernel: Kernel;
-  /** Of the gateway's namespace. */
-  readonly nft: Nftables;
-  readonly pool: Omit<PoolOptions, 'inUse'>;
-  /** The plan in force. */
-  readonly plan: () => LoadedPlan;
-  /** Milliseconds since the epoch. */
-  readonly now: () => number;
+/** Names as the datapath has them: those that addresses stand for, whichever the DNS mode, and those that clients claimed. */
+export interface KernelNames {
+  /** The names that a flow's destination stood for when it began, by what the flow holds. */
+  readonly namesOf: (id: number) => readonly DomainName[];
+  /** A client claimed a name that the kernel does not know. */
+  readonly claim: (name: DomainName) => void;
+  /** All ids whose rows a plan must have, with what its rules say of them. */
+  readonly classified: (by: LoadedPlan) => readonly ClassifiedName[];
+  readonly tidy: () => void;
+  /** How many ids there are. */
+  readonly size: () => number;
 }
 
 const claimedNames = 16_384;
 
-/** To the kernel, 0 is no name. */
-const kernelId = (slot: number): number => slot + 1;
-const slotOf = (id: number): number => id - 1;
-
-/** No agent is called so: names of the inventory are not empty. */
-const unknownHolder = '';
-/** Milliseconds: no answer of the DNS filter lives longer. */
-const longestAnswer = longestTtl * 1000;
-
-/** What live flows hold, looked up once for all that is asked in one go: nothing else happens meanwhile in this thread. */
-const onceInATurn = <T>(look: () => T): (() => T) => {
-  let seen: { readonly value: T } | undefined;
-  return () => {
-    if (seen === undefined) {
-      seen = { value: look() };
-      queueMicrotask(() => {
-        seen = undefined;
-      });
-    }
-    return seen.value;
-  };
+/** Where an address stands for no name before one is claimed. */
+export const noAddressNames: AddressNames = {
+  namesOf: () => [],
+  has: () => false,
+  claim: () => false,
+  entries: () => [],
+  tidy: () => undefined,
 };
 
-/**
- * What the kernel still has from an earlier process. Who holds an answer is known to nobody any more, so that each name is kept as if
- * somebody had just been told of it.
- */
-const restoredBook = (
-  standing: readonly StandingName[],
-  pool: KernelNamesOptions['pool'],
-  at: number,
-): NameBookState => {
-  const until = at + longestAnswer + pool.grace;
-  return {
-    pool: {
-      version: 1,
-      v4: formatPrefix(pool.v4),
-      v6: formatPrefix(pool.v6),
-      slots: standing.map(({ id, name }) => ({ id: slotOf(id), name, leases: [[unknownHolder, until]] })),
-    },
-    addresses: standing.map(({ id, synthetic }) => [
-      slotOf(id),
-      synthetic.flatMap(({ addresses }) => addresses.map(formatAddress)),
-    ]),
-  };
-};
-
-export const createKernelNames = ({ kernel, nft, pool, plan, now }: KernelNamesOptions): KernelNames => {
-  const standing = kernel.standingNames();
-  const withAddress = standing.filter(({ id }) => id < firstClaimedId);
-  const claims = standing.filter(({ id }) => id >= firstClaimedId).map(({ id, name }) => [id, name] as const);
-  const nameOfId = new Map<number, DomainName>(withAddress.map(({ id, name }) => [id, name]));
-  const bound = new Set<DomainName>(nameOfId.values());
-  const translation = createNameTranslation(nft);
-  if (withAddress.length > 0)
-    translation.restore(
-      withAddress.flatMap(({ synthetic }) =>
-        synthetic.map(({ address, turn, addresses }) => ({ synthetic: address, turn, addresses })),
-      ),
-    );
-  const inUse = onceInATurn(kernel.namesInUse);
-
-  const install = async ({ id: slot, name, addresses, classes, synthetic: { v4, v6 } }: Binding): Promise<void> => {
-    const id = kernelId(slot);
-    const before = nameOfId.get(id);
-    if (before !== undefined && before !== name) bound.delete(before);
-    nameOfId.set(id, name);
-    bound.add(name);
-    const synthetic = [v4, v6].map((address) => ({
-      address,
-      turn: translation.set(
-        address,
-        addresses.filter(({ family }) => family === address.family),
-      ),
-    }));
-    if (!kernel.install({ id, name, synthetic, addresses }, classes)) throw new Error('the kernel takes no more names');
-    translation.settle(v4);
-    translation.settle(v6);
-  };
-
-  const book = createNameBook(
-    {
-      pool: { ...pool, inUse: (slot) => inUse().has(kernelId(slot)) },
-      classesOf: (name) => classifyName(plan(), name),
-      installer: { install },
-    },
-    withAddress.length === 0 ? undefined : restoredBook(withAddress, pool, now()),
-  );
-  if (!book.ok) throw new Error(book.error.message);
-
+/** `plan`: the one in force. */
+export const createKernelNames = (kernel: Kernel, addresses: AddressNames, plan: () => LoadedPlan): KernelNames => {
   const claimed = createClaimedNames(
     {
       // A name that got an address meanwhile is found under the id of that.
-      classify: (id, name) => bound.has(name) || kernel.classify(id, name, classifyName(plan(), name)),
+      classify: (id, name) => addresses.has(name) || kernel.classify(id, name, classifyName(plan(), name)),
       unclaim: kernel.unclaim,
       unclassify: kernel.unclassify,
       held: kernel.namesInUse,
     },
     claimedNames,
-    claims,
+    kernel
+      .standingNames()
+      .filter(({ id }) => id >= firstClaimedId)
+      .map(({ id, name }) => [id, name] as const),
   );
-
+  const entries = function* (): Generator<readonly [number, readonly DomainName[]]> {
+    yield* addresses.entries();
+    for (const [id, name] of claimed.entries()) yield [id, [name]];
+  };
   return {
-    book: book.value,
-    nameOf: (id) => nameOfId.get(id),
+    namesOf: addresses.namesOf,
     claim(name) {
-      if (!bound.has(name)) claimed.claim(name);
+      if (!addresses.claim(name)) claimed.claim(name);
     },
-    entries: () => [...nameOfId, ...claimed.entries()],
-    tidy: claimed.tidy,
+    classified: (by) => [...entries()].map(([id, names]) => ({ id, classes: classifyNames(by, names) })),
+    tidy() {
+      addresses.tidy();
+      claimed.tidy();
+    },
+    size: () => [...entries()].length,
   };
 };

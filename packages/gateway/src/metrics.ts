@@ -74,7 +74,9 @@ export const metricFamilies = (status: StatusReport, rules: RuleSamples, series:
     samples,
   });
   return [
-    gauge('gateway_info', 'Which gateway this is.', [{ labels: { gateway: status.gateway }, value: 1 }]),
+    gauge('gateway_info', 'Which gateway this is, and where its names come from.', [
+      { labels: { gateway: status.gateway, dns_mode: plan.dnsMode }, value: 1 },
+    ]),
     gauge('start_time_seconds', 'When this process took the gateway over.', one(seconds(status.since))),
     gauge('plan_revision', 'Revision of the plan in force.', one(plan.revision)),
     gauge('plan_applied_time_seconds', 'When the plan in force was put in force.', one(seconds(plan.since))),

@@ -77,7 +77,9 @@ export const startNetworkGateway = (options: NetworkGatewayOptions): NetworkGate
       // A first start that fails leaves nothing; one that took over leaves what it found.
       if (!begun && !standing) removeSubnetNetwork(host, options.directory);
     });
-    const makeLink = (): HostLink => linkToHost({ host, nft, gateway, run, isAlive: options.isAlive });
+    const { isAlive, upstream } = options;
+    const makeLink = (): HostLink =>
+      linkToHost({ host, nft, gateway, run, isAlive, ...(upstream === undefined ? {} : { upstream }) });
     let link = makeLink();
     undo(() => {
       if (!begun && !standing) link.close();

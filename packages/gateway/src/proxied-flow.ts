@@ -1,8 +1,9 @@
-import { absent, type Facts, unreadable } from '@cofferdam/verdict';
+import type { Facts } from '@cofferdam/verdict';
 import type { ByteStream } from './byte-stream.ts';
+import { factsOfFirst } from './first-facts.ts';
 import type { FlowLog, FlowSubject } from './flow-log.ts';
 import type { CurrentGate, Gate, GateAgent } from './gate.ts';
-import { denial, judge, type Settled, settle } from './judgement.ts';
+import { denial, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
 
 /**
  * One flow from its dial to its end: its facts as they become known, its verdict so far, its two connections. The flow's
@@ -15,6 +16,8 @@ export interface ProxiedFlow {
   readonly upstream: ByteStream;
   readonly facts: () => Facts;
   readonly learn: (facts: Partial<Facts>) => void;
+  /** The client's hello holds an encrypted one. */
+  readonly learnEncrypted: () => void;
   readonly gate: () => Gate | undefined;
   /** Judges the facts as they are now. What is still undecided then is denied for `otherwise`. */
   readonly settleNow: (otherwise: Settled['reason']) => Settled;
@@ -28,8 +31,6 @@ export interface ProxiedFlow {
   readonly finish: () => void;
 }
 
-const facts = { tls: absent, claimedName: absent, request: absent, mcp: absent } as const;
-
 export const createProxiedFlow = (parts: {
   readonly subject: FlowSubject;
   readonly agent: GateAgent;
@@ -38,22 +39,29 @@ export const createProxiedFlow = (parts: {
   readonly upstream: ByteStream;
   readonly gate: CurrentGate;
   readonly log: FlowLog;
+  /** It was denied before it had another end, and is here to be told so. */
+  readonly denied?: { readonly judgement: Settled; readonly by: Gate } | undefined;
 }): ProxiedFlow => {
-  const { subject, agent, client, upstream, gate, log } = parts;
+  const { subject, agent, client, upstream, gate, log, denied } = parts;
   let known = parts.facts;
   let verdict: Settled | undefined;
   let decidedBy: Gate | undefined;
   let started = false;
+  let encrypted = false;
 
   const payload = () => ({ toDestination: upstream.sent(), toAgent: client.sent() });
 
   const settleNow = (otherwise: Settled['reason']): Settled => {
+    if (denied !== undefined) {
+      decidedBy = denied.by;
+      return denied.judgement;
+    }
     const now = gate();
     if (now === undefined) return { kind: 'deny', rule: 'default', stage: 'packet', reason: 'no-plan', enforced: true };
     decidedBy = now;
     known = { ...known, at: log.now() };
-    const stage = known.request.state === 'unknown' ? 'name' : 'request';
-    return settle(judge(now, known), agent, stage, otherwise);
+    const settled = settleFacts(now, known, agent, otherwise);
+    return encrypted ? refuseEncrypted(now, settled) : settled;
   };
 
   const settled = (judgement: Settled): void => {
@@ -88,6 +96,9 @@ export const createProxiedFlow = (parts: {
     learn: (more) => {
       known = { ...known, ...more };
     },
+    learnEncrypted: () => {
+      encrypted = true;
+    },
     gate,
     settleNow,
     note,
@@ -95,9 +106,11 @@ export const createProxiedFlow = (parts: {
     rejudge: () => {
       if (verdict === undefined || verdict.kind === 'deny') return;
       const now = gate();
-      const again = now === undefined ? undefined : judge(now, { ...known, at: log.now() });
       // No plan is no reason to cut: the last good one stays in force until another replaces it.
-      if (again === undefined || again.kind === 'permit') return;
+      if (now === undefined) return;
+      const judged = judge(now, { ...known, at: log.now() });
+      const again = encrypted && judged.kind !== 'undecided' ? refuseEncrypted(now, judged) : judged;
+      if (again.kind === 'permit') return;
       decidedBy = now;
       // Only what the first plan let pass unread is missing here, and an unopened request never counts as absent.
       if (again.kind === 'undecided') {
@@ -120,15 +133,8 @@ export const createProxiedFlow = (parts: {
   };
 };
 
-/**
- * Judges a flow that is neither TLS nor strict HTTP. Bytes that cannot begin a request are none: permits of requests do not match them and
- * denials do. What a lax server may take for one is `unreadable`. Which it is depends on the bytes alone, so that the record says the same
- * under every plan.
- */
-export const judgeOpaque = (flow: ProxiedFlow, claimed: 'absent' | 'unreadable'): Settled => {
-  flow.learn({
-    ...facts,
-    ...(claimed === 'unreadable' ? { claimedName: unreadable, request: unreadable, mcp: unreadable } : {}),
-  });
+/** Judges a flow that is neither TLS nor strict HTTP. */
+export const judgeOpaque = (flow: ProxiedFlow, kind: 'opaque' | 'http-unreadable'): Settled => {
+  flow.learn(factsOfFirst({ kind }));
   return flow.settleNow('request-unreadable');
 };

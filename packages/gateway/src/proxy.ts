@@ -1,24 +1,26 @@
 import type { Socket } from 'node:net';
 import type { FlowRecord } from '@cofferdam/flows';
-import type { Address } from '@cofferdam/net';
-import { absent, type Facts, known, unknown, unreadable } from '@cofferdam/verdict';
-import { type ByteStream, createByteStream } from './byte-stream.ts';
-import { type Dial, dialFirst } from './dialler.ts';
-import { createOutOfTurnCheck, sniff } from './first-bytes.ts';
-import { createFlowLog, type FlowLogOptions, type FlowSubject } from './flow-log.ts';
-import type { CurrentGate, Gate, GateAgent } from './gate.ts';
+import type { Facts } from '@cofferdam/verdict';
+import { type Arrival, arrivalOf, type Ways } from './arrival.ts';
+import { type ByteStream, createByteStream, noPeer } from './byte-stream.ts';
+import { openByClaim } from './claim-opening.ts';
+import type { Dial } from './dialler.ts';
+import { createOutOfTurnCheck, type FirstBytes, sniff } from './first-bytes.ts';
+import { factsOfFirst } from './first-facts.ts';
+import { createFlowLog, type FlowLogOptions } from './flow-log.ts';
+import type { CurrentGate, Gate } from './gate.ts';
 import { createRetryChecks } from './hello-retry.ts';
 import { answerDenied, runHttp } from './http-session.ts';
-import { denial, judge, type Settled } from './judgement.ts';
-import type { NameBook } from './name-book.ts';
+import { denial, type Settled } from './judgement.ts';
+import { type Caller, type Dialling, openAtOnce } from './opening.ts';
 import { createProxiedFlow, judgeOpaque, type ProxiedFlow } from './proxied-flow.ts';
-import { socketAddress } from './socket-address.ts';
 import { splice } from './splice.ts';
 
 export interface ProxyOptions {
   readonly gateway: string;
   readonly gate: CurrentGate;
-  readonly names: Pick<NameBook, 'at' | 'contains'>;
+  /** By DNS mode. */
+  readonly ways: Ways;
   readonly dial: Dial;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -57,20 +59,6 @@ export interface FlowProxy {
   readonly close: () => void;
 }
 
-/** Where an agent's connection goes, before anything is dialled. */
-interface Arrival {
-  readonly subject: FlowSubject;
-  readonly facts: Facts;
-  /** Real addresses the name stands for; the destination itself where it is no synthetic address. */
-  readonly candidates: readonly Address[];
-}
-
-/** Of the family that the agent dialled first; the others are a way all the same, since the proxy makes a connection of its own. */
-const inDialOrder = (addresses: readonly Address[], { family }: Address): readonly Address[] => [
-  ...addresses.filter((one) => one.family === family),
-  ...addresses.filter((one) => one.family !== family),
-];
-
 const nothing = { toDestination: 0n, toAgent: 0n };
 
 export const createProxy = (options: ProxyOptions): FlowProxy => {
@@ -79,62 +67,28 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
   const sockets = new Set<Socket>();
   const held = new Map<string, number>();
 
-  const arrivalOf = (socket: Socket, onInterface: string, gate: Gate | undefined): Arrival | undefined => {
-    const [source, destination] = [socketAddress(socket.remoteAddress), socketAddress(socket.localAddress)];
-    if (source === undefined || destination === undefined) return undefined;
-    const binding = options.names.at(destination);
-    const pooled = binding !== undefined || options.names.contains(destination);
-    return {
-      subject: {
-        id: options.nextId(),
-        start: options.now(),
-        agent: gate?.agentAt(source, onInterface),
-        source: { address: source, port: socket.remotePort ?? 0 },
-        synthetic: pooled ? destination : undefined,
-      },
-      facts: {
-        at: options.now(),
-        source,
-        interface: onInterface,
-        protocol: 'tcp',
-        destination,
-        destinationPort: socket.localPort ?? 0,
-        addressNames: binding === undefined ? [] : [binding.name],
-        path: 'proxy',
-        tls: unknown,
-        claimedName: unknown,
-        plainHttpSeen: false,
-        request: unknown,
-        mcp: unknown,
-      },
-      candidates: binding === undefined ? (pooled ? [] : [destination]) : inDialOrder(binding.addresses, destination),
-    };
-  };
-
-  const refuse = (arrival: Arrival, gate: Gate | undefined, judgement: Settled, destination?: Address): void => {
-    const facts = destination === undefined ? arrival.facts : { ...arrival.facts, destination };
+  const refuse = (arrival: Arrival, gate: Gate | undefined, judgement: Settled, facts: Facts = arrival.facts): void => {
     log.decided(gate, judgement, facts);
     log.write(arrival.subject, gate, facts, judgement, nothing, { kind: 'flow', end: options.now() });
   };
 
-  /** The candidates that the packet-stage walk does not deny; with none, why the first was denied. */
-  const permittedOf = (
-    arrival: Arrival,
-    gate: Gate,
-  ): { addresses: readonly Address[]; denied: Settled | undefined } => {
-    const addresses: Address[] = [];
-    let denied: Settled | undefined;
-    for (const destination of arrival.candidates) {
-      const judgement = judge(gate, { ...arrival.facts, destination });
-      if (judgement.kind === 'deny') denied ??= judgement;
-      else addresses.push(destination);
-    }
-    return { addresses, denied };
+  /** Remembers a socket so that it can be cut. */
+  const streamOf = (socket: Socket): ByteStream => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+    return createByteStream(socket);
+  };
+  const dialling: Dialling = {
+    gate: options.gate,
+    dial: options.dial,
+    streamOf,
+    connectTimeout: options.connectTimeout,
+    now: options.now,
   };
 
   /** The server spoke first: nothing of the client's will be TLS or HTTP any more, and the walk decides before it passes. */
   const serverFirst = async (flow: ProxiedFlow): Promise<void> => {
-    const judgement = judgeOpaque(flow, 'absent');
+    const judgement = judgeOpaque(flow, 'opaque');
     if (judgement.kind === 'deny') return flow.cut(judgement);
     flow.note(judgement);
     const check = createOutOfTurnCheck();
@@ -148,9 +102,8 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     await splice(flow.client, flow.upstream, { fromClient });
   };
 
-  const clientFirst = async (flow: ProxiedFlow): Promise<void> => {
+  const clientFirst = async (flow: ProxiedFlow, first: FirstBytes): Promise<void> => {
     const { client, upstream, agent } = flow;
-    const first = await sniff(client, options.undecidedTimeout);
     switch (first.kind) {
       case 'http':
         return runHttp(flow, { log, headTimeout: options.undecidedTimeout, linger: options.linger });
@@ -166,20 +119,27 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       }
       case 'tls':
       case 'tls-unreadable': {
-        const claimed = first.kind === 'tls' ? first.name : undefined;
-        flow.learn({
-          tls: first.kind === 'tls' ? known(true) : unreadable,
-          claimedName:
-            claimed?.kind === 'name' ? known(claimed.name) : claimed?.kind === 'absent' ? absent : unreadable,
-        });
+        flow.learn(factsOfFirst(first));
+        if (first.kind === 'tls' && first.encrypted) flow.learnEncrypted();
         const judgement = flow.settleNow('would-need-opening');
         if (judgement.kind === 'deny') return flow.cut(judgement);
         flow.note(judgement);
-        return splice(client, upstream, first.kind === 'tls' ? createRetryChecks(first.name, first.length) : {});
+        if (first.kind !== 'tls') return splice(client, upstream);
+        const checks = createRetryChecks({
+          first: first.name,
+          length: first.length,
+          refusesEch: () => flow.gate()?.rule(judgement.rule)?.refusesEch === true,
+          deny(reason) {
+            const out = denial(reason === 'ech-refused' ? undefined : agent, judgement.rule, 'name', reason);
+            flow.note(out);
+            return out.kind === 'permit';
+          },
+        });
+        return splice(client, upstream, checks);
       }
       case 'opaque':
       case 'http-unreadable': {
-        const judgement = judgeOpaque(flow, first.kind === 'opaque' ? 'absent' : 'unreadable');
+        const judgement = judgeOpaque(flow, first.kind);
         if (judgement.kind === 'deny' && first.kind === 'http-unreadable') {
           // Whoever sent what looks like a request can read an answer, and so learns that this was policy and no bug.
           flow.note(judgement);
@@ -192,65 +152,43 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     }
   };
 
-  const carry = async (flow: ProxiedFlow): Promise<void> => {
+  const carry = async (flow: ProxiedFlow, first: FirstBytes | 'server' | undefined): Promise<void> => {
+    if (first === 'server') return serverFirst(flow);
+    if (first !== undefined) return clientFirst(flow, first);
     await Promise.race([flow.client.readable(), flow.upstream.readable()]);
-    if (flow.client.hasBytes()) return clientFirst(flow);
+    if (flow.client.hasBytes()) return clientFirst(flow, await sniff(flow.client, options.undecidedTimeout));
     // The server spoke, or one side ended without a word: either way the client's facts are absent for good.
     return serverFirst(flow);
   };
 
-  const connect = async (
-    socket: Socket,
-    client: ByteStream,
-    arrival: Arrival,
-    gate: Gate,
-    agent: GateAgent,
-  ): Promise<void> => {
-    const { addresses, denied } = permittedOf(arrival, gate);
-    if (addresses.length === 0) {
-      refuse(
-        arrival,
-        gate,
-        denied ?? denial(undefined, 'default', 'packet', 'address-unmapped'),
-        arrival.candidates[0],
-      );
+  const connect = async (socket: Socket, caller: Caller, gate: Gate): Promise<void> => {
+    const { arrival, agent, client } = caller;
+    const { follow } = options.ways;
+    socket.setTimeout(options.idle, client.reset);
+    const opened =
+      follow === undefined
+        ? await openAtOnce(caller, dialling, gate)
+        : await openByClaim(caller, dialling, gate, follow, options.undecidedTimeout);
+    if (opened.kind === 'refused') {
+      refuse(arrival, opened.by, opened.judgement, opened.facts);
       client.reset();
       return;
     }
-    const port = arrival.facts.destinationPort ?? 0;
-    const dialled = await dialFirst(options.dial, addresses, port, options.connectTimeout, () => socket.destroyed);
-    if (dialled.kind !== 'connected') {
-      // What the plan could not know of is what it says of the gateway's own addresses: denied by the default.
-      const unanswered = dialled.kind === 'given-up' ? 'undecided-closed' : 'upstream-unreachable';
-      const to = dialled.kind === 'given-up' ? addresses[0]! : dialled.address;
-      const judgement =
-        dialled.kind === 'own'
-          ? denial(undefined, 'default', 'packet', 'gateway-port')
-          : denial(undefined, judge(gate, { ...arrival.facts, destination: to }).rule, 'packet', unanswered);
-      refuse(arrival, gate, judgement, to);
-      client.reset();
-      return;
-    }
-    sockets.add(dialled.socket);
-    dialled.socket.on('close', () => sockets.delete(dialled.socket));
-    const upstream = createByteStream(dialled.socket);
-    const facts = { ...arrival.facts, destination: dialled.address };
+    const upstream = opened.kind === 'connected' ? opened.upstream : noPeer;
     const flow = createProxiedFlow({
       subject: arrival.subject,
       agent,
-      facts,
+      facts: opened.facts,
       client,
       upstream,
       gate: options.gate,
       log,
+      denied: opened.kind === 'denied' ? opened : undefined,
     });
-    socket.setTimeout(options.idle, () => {
-      client.reset();
-      upstream.reset();
-    });
+    socket.on('timeout', upstream.reset);
     live.add(flow);
     try {
-      await carry(flow);
+      await carry(flow, opened.first);
     } finally {
       live.delete(flow);
       client.reset();
@@ -260,9 +198,9 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
   };
 
   const handle = async (socket: Socket, onInterface: string): Promise<void> => {
-    const client = createByteStream(socket);
+    const client = streamOf(socket);
     const gate = options.gate();
-    const arrival = arrivalOf(socket, onInterface, gate);
+    const arrival = arrivalOf(socket, onInterface, gate, options.ways, options);
     const agent = arrival?.subject.agent;
     if (arrival === undefined || gate === undefined || agent === undefined) {
       const reason = gate === undefined ? 'no-plan' : 'unknown-agent';
@@ -275,10 +213,8 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       return client.reset();
     }
     held.set(agent.name, count + 1);
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
     try {
-      await connect(socket, client, arrival, gate, agent);
+      await connect(socket, { arrival, agent, client, isGone: () => socket.destroyed }, gate);
     } finally {
       const left = (held.get(agent.name) ?? 1) - 1;
       if (left === 0) held.delete(agent.name);

@@ -1,5 +1,6 @@
 import type { Quotas } from '@cofferdam/datapath';
 import type { RulesReport } from '@cofferdam/flows';
+import type { DnsMode } from '@cofferdam/plan';
 import type { Reason, Verdict } from '@cofferdam/verdict';
 import type { AgentStatus } from './status-agents.ts';
 import type { TableFill } from './status-tables.ts';
@@ -13,6 +14,8 @@ export interface StatusReport {
   readonly plan: {
     readonly revision: number;
     readonly hash: string;
+    /** Where names come from. */
+    readonly dnsMode: DnsMode;
     /** When it was put in force. */
     readonly since: number;
     readonly rules: number;

@@ -3,7 +3,7 @@ import type { Kernel } from '@cofferdam/datapath';
 
 /** A table of the gateway: how much is in it, and how much can be. What does not fit is denied; nothing is evicted for it. */
 export interface TableFill {
-  readonly table: 'flows' | 'agents' | 'hellos' | 'names';
+  readonly table: 'flows' | 'agents' | 'hellos' | 'names' | 'tracked';
   readonly entries: number;
   readonly capacity: number;
 }

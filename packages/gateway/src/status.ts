@@ -32,8 +32,10 @@ export interface StatusOptions {
   readonly counters: Counters;
   /** Whether the kernel went on from an earlier process. */
   readonly standing: boolean;
-  /** Names that addresses stand for, and those that clients claimed. */
+  /** Names that addresses stand for, sets of them, and names that clients claimed. */
   readonly names: () => number;
+  /** Addresses that agents were given, in the DNS mode that remembers them; undefined in the others. */
+  readonly tracked: () => number | undefined;
   /** Connections that the proxy holds, by agent. */
   readonly held: () => ReadonlyMap<string, number>;
   /** Inventory name of the agent at an address of an interface. */
@@ -58,6 +60,7 @@ export const createStatus = (options: StatusOptions): GatewayStatus => {
   const flowCapacity = options.capacity('flows');
   const agentCapacity = options.capacity('uses');
   const helloCapacity = options.capacity('hellos');
+  const trackedCapacity = options.tracked() === undefined ? 0 : options.capacity('tracked');
 
   /** By place: whether the rule has a series of its own. */
   let hasSeries: readonly boolean[] = [];
@@ -72,12 +75,14 @@ export const createStatus = (options: StatusOptions): GatewayStatus => {
 
   const tablesOf = (uses: readonly AgentUse[]): readonly TableFill[] => {
     const total = (of: (use: AgentUse) => number): number => uses.reduce((sum, use) => sum + of(use), 0);
+    const tracked = options.tracked();
     return [
       // Every entry of the flow table is charged to somebody: this is the same number, without a walk over the table.
       { table: 'flows', entries: total(({ flows }) => flows), capacity: flowCapacity },
       { table: 'agents', entries: uses.length, capacity: agentCapacity },
       { table: 'hellos', entries: total(({ hellos }) => hellos), capacity: helloCapacity },
       { table: 'names', entries: options.names(), capacity: nameRows },
+      ...(tracked === undefined ? [] : [{ table: 'tracked', entries: tracked, capacity: trackedCapacity } as const]),
     ];
   };
 
@@ -91,6 +96,7 @@ export const createStatus = (options: StatusOptions): GatewayStatus => {
       plan: {
         revision: plan.revision,
         hash: plan.hash,
+        dnsMode: plan.dnsMode,
         since: planSince,
         rules: plan.rules.length,
         agents: plan.agents.length,

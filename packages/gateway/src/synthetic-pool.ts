@@ -6,6 +6,7 @@ import {
   literalPrefix,
   ok,
   type Prefix,
+  prefixContains,
   type Result,
 } from '@cofferdam/net';
 
@@ -77,6 +78,12 @@ interface Entry {
   readonly leases: Map<string, number>;
 }
 
+/** Whether an address lies in one of the two pools. */
+export const poolHolds =
+  ({ v4, v6 }: Pick<PoolOptions, 'v4' | 'v6'>) =>
+  (address: Address): boolean =>
+    prefixContains(address.family === 4 ? v4 : v6, address);
+
 const sizeOf = (prefix: Prefix): bigint => 1n << BigInt((prefix.address.family === 4 ? 32 : 128) - prefix.length);
 
 export const createSyntheticPool = (options: PoolOptions, restored?: PoolState): Result<SyntheticPool> => {
@@ -105,10 +112,7 @@ export const createSyntheticPool = (options: PoolOptions, restored?: PoolState):
   });
 
   const indexOf = (address: Address): bigint => address.value - (address.family === 4 ? v4 : v6).address.value;
-  const contains = (address: Address): boolean => {
-    const index = indexOf(address);
-    return index >= 0n && index < sizeOf(address.family === 4 ? v4 : v6);
-  };
+  const contains = poolHolds(options);
 
   const put = (entry: Entry): void => {
     entries.set(entry.slot.name, entry);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { createClaimedNames, firstClaimedId } from '../src/claimed-names.ts';
+import { firstClaimedId } from '@cofferdam/datapath';
+import { createClaimedNames } from '../src/claimed-names.ts';
 import { name } from './fakes.ts';
 
 /** The kernel's tables, and flows that claim names as its program does: what is not found is a miss. */

@@ -136,7 +136,7 @@ test('the log of the kernel’s flows tells of every flow at both ends, and of d
     gateway: 'test',
     interfaceOf: () => 'agent0',
     gate: () => fakeGate({ rules: [rule({ log: 'none' })] }),
-    nameOf: () => undefined,
+    namesOf: () => [],
     isPooled: () => false,
     began: 0n,
     wallTime: Number,

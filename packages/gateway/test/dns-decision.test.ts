@@ -42,9 +42,9 @@ const decided = (
 
 describe('questions', () => {
   for (const [text, type, expected] of [
-    ['api.example.com', 'A', 'synthesise api.example.com exact'],
-    ['API.Example.COM', 'A', 'synthesise api.example.com exact'],
-    ['api.example.com', 'AAAA', 'synthesise api.example.com exact'],
+    ['api.example.com', 'A', 'addresses api.example.com exact'],
+    ['API.Example.COM', 'A', 'addresses api.example.com exact'],
+    ['api.example.com', 'AAAA', 'addresses api.example.com exact'],
     ['api.example.com', 'HTTPS', 'pass api.example.com exact'],
     ['api.example.com', 'TXT', 'pass api.example.com exact'],
     ['api.example.com', 'ANY', 'refuse dns-type'],
@@ -53,7 +53,7 @@ describe('questions', () => {
     ['api.example.com', 252, 'refuse dns-type'],
     ['api.example.com', 'OPT', 'refuse dns-type'],
     ['api.example.com', 'PTR', 'refuse dns-type'],
-    ['x.wild.example.com', 'A', 'synthesise x.wild.example.com wildcard'],
+    ['x.wild.example.com', 'A', 'addresses x.wild.example.com wildcard'],
     ['_ldap._tcp.corp.example', 'SRV', 'pass _ldap._tcp.corp.example wildcard'],
     ['wild.example.com', 'A', 'refuse dns-not-permitted'],
     ['evil.example', 'A', 'refuse dns-not-permitted'],
@@ -89,7 +89,7 @@ describe('questions', () => {
 
   test('a monitored agent resolves everything but what has no name', () => {
     const monitored = fakeGate({ monitored: true });
-    assert.equal(decided('evil.example', 'A', { gate: monitored }), 'synthesise evil.example lifted');
+    assert.equal(decided('evil.example', 'A', { gate: monitored }), 'addresses evil.example lifted');
     assert.equal(decided('intranet', 'A', { gate: monitored }), 'local nxdomain');
   });
 

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { DnsRecord } from '@cofferdam/flows';
 import { formatAddress } from '@cofferdam/net';
+import { syntheticAnswers } from '../src/address-answers.ts';
 import {
   createDnsFilter,
   createDnsServer,
@@ -113,7 +114,7 @@ describe('the DNS filter, with dig in front and unbound behind', { skip }, () =>
     const filter = createDnsFilter({
       gateway: 'test',
       gate: () => gate,
-      names: made.value,
+      answers: syntheticAnswers(made.value),
       resolver,
       budget: createTunnelBudget({ ...defaultTunnelBudget, uniqueNames: 40 }),
       limiter: createRateLimiter({ rate: 1000, burst: 1000, keys: 10 }),

@@ -14,13 +14,7 @@ test('beyond its rate an agent is refused now and then, and every query is recor
   const filter = createDnsFilter({
     gateway: 'test',
     gate: () => fakeGate(),
-    names: {
-      at: () => undefined,
-      contains: () => false,
-      bind: never,
-      state: never,
-      restore: never,
-    } as unknown as Parameters<typeof createDnsFilter>[0]['names'],
+    answers: { families: never, nameOf: () => undefined, isPooled: never, give: never },
     resolver: { resolve: never } as unknown as Parameters<typeof createDnsFilter>[0]['resolver'],
     budget: createTunnelBudget(defaultTunnelBudget),
     limiter: createRateLimiter({ rate: 0, burst: 3, keys: 10 }),

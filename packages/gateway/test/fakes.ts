@@ -19,7 +19,7 @@ export const address = (text: string): Address => {
 export const name = (text: string): DomainName => text as DomainName;
 
 const none = new Uint32Array(2);
-export const noClasses: NameClass = { web: none, sure: none, host: none, resolves: none };
+export const noClasses: NameClass = { web: none, sure: none, every: none, host: none, resolves: none };
 
 const pattern = (text: string) => {
   const parsed = parseDomainPattern(text);
@@ -62,6 +62,7 @@ export const rule = (over: Partial<GateRule> & { name?: string } = {}): GateRule
   action: 'permit',
   log: 'both',
   readsRequests: false,
+  refusesEch: false,
   ...over,
 });
 

@@ -15,10 +15,21 @@ const earlyData = Buffer.concat([Buffer.from('1703030010', 'hex'), Buffer.alloc(
 const helloOf = (sni: string): Buffer => Buffer.from(clientHelloStream({ sni }));
 const first = helloOf('api.example.com');
 
-const checks = () => {
+const checks = (over: { readonly refusesEch?: boolean; readonly lifts?: boolean } = {}) => {
   const seen = createHelloReader().push(first);
   assert.equal(seen.state, 'hello');
-  return createRetryChecks((seen as Extract<typeof seen, { state: 'hello' }>).hello.name, first.length);
+  const { name, rawLength } = (seen as Extract<typeof seen, { state: 'hello' }>).hello;
+  const reasons: string[] = [];
+  const made = createRetryChecks({
+    first: name,
+    length: rawLength,
+    refusesEch: () => over.refusesEch === true,
+    deny(reason) {
+      reasons.push(reason);
+      return over.lifts === true;
+    },
+  });
+  return { ...made, reasons };
 };
 
 /** Bytes of the second flight that pass when it is sent in pieces of `size`; the server answers with `answer` before it. */
@@ -61,6 +72,23 @@ describe('the hello after a retry', () => {
     test(what, () => {
       for (const size of [1, 2, 3, 7, 64, 100_000])
         assert.equal(passes(answer, flight, size), expected, `pieces of ${size}`);
+    });
+  }
+
+  for (const [what, answer, second, reason] of [
+    ['another name', retry, helloOf('evil.example'), 'name-mismatch'],
+    ['none', retry, Buffer.from(clientHelloStream({})), 'name-mismatch'],
+    ['another name ahead of the server’s answer', Buffer.alloc(0), helloOf('evil.example'), 'hello-unreadable'],
+    ['what is no hello', retry, Buffer.from('16030300040e000000', 'hex'), 'hello-unreadable'],
+    ['an encrypted one', retry, Buffer.from(clientHelloStream({ sni: 'api.example.com', ech: true })), 'ech-refused'],
+  ] as const) {
+    test(`${what}: it is said why, once, and nothing of it passes unless that is lifted`, () => {
+      for (const lifts of [false, true]) {
+        const { fromClient, fromUpstream, reasons } = checks({ refusesEch: true, lifts });
+        fromClient(first);
+        fromUpstream(answer);
+        assert.deepEqual([fromClient(second), reasons], [lifts, [reason]]);
+      }
     });
   }
 });

@@ -45,6 +45,12 @@ const flow = (reason: Reason, over: Partial<KernelFlow> = {}): KernelFlow => ({
   ...over,
 });
 
+/** By id; the second is of a set. */
+const names = new Map([
+  [7, ['api.example.com']],
+  [8, ['api.example.com', 'cdn.example.net']],
+]);
+
 const event = (kind: number, one: KernelFlow, over: Partial<KernelEvent> = {}): KernelEvent => ({
   kind,
   key: key(),
@@ -66,7 +72,7 @@ const desk = (gate: () => Gate | undefined = () => undefined) => {
     began: 0n,
     flowId: (_, start) => `f${start + 1n}`,
     gate,
-    nameOf: (one) => (one === 7 ? ('api.example.com' as DomainName) : undefined),
+    namesOf: (id) => (names.get(id) ?? []).map((one) => one as DomainName),
     isPooled: (one) => one.value >> 16n === address('198.18.0.0').value >> 16n,
     wallTime: (boot) => Number(boot / 1_000_000n),
     now: () => now,
@@ -97,6 +103,21 @@ test('a flow has a record when its name is read, and one under the same id at it
   assert.deepEqual(d.forgotten, [key()]);
   assert.equal(d.records[1]!.synthetic?.value, address('198.18.1.0').value);
   assert.deepEqual(d.records[1]!.addressNames, ['api.example.com']);
+});
+
+test('a record has all names that its address was given for', () => {
+  const d = desk();
+  const direct = { name: 8, tls: known(true as const), claimed: absent };
+  const to = key({ destination: address('140.82.121.6') });
+  d.log.receive(event(eventKind.verdict, flow('rule', direct), { key: to }));
+  d.log.receive(event(eventKind.denied, flow('no-rule', { name: 9, state: flowState.denied }), { key: to }));
+  assert.deepEqual(
+    d.records.map(({ addressNames, synthetic }) => [addressNames, synthetic]),
+    [
+      [['api.example.com', 'cdn.example.net'], undefined],
+      [[], undefined],
+    ],
+  );
 });
 
 test('a flow that says nothing has its first record after a second', () => {

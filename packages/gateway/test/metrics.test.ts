@@ -36,6 +36,15 @@ test('what a gateway tells is read by a strict reader', () => {
   assert.ok(value('process_resident_memory_bytes')! > 1_000_000);
 });
 
+test('where agents are told real addresses, how many they have is a table', () => {
+  const told = (tracked?: number) =>
+    readPrometheus(fakeGateway(planOf(1, ['code']), new Map(), tracked).status.metrics());
+  const entries = (families: ReturnType<typeof told>) =>
+    sampleOf(families, 'cofferdam_table_entries', { table: 'tracked' });
+  assert.deepEqual([entries(told(321)), entries(told())], [321, undefined]);
+  assert.equal(sampleOf(told(), 'cofferdam_gateway_info', { gateway: 'g', dns_mode: 'synthetic' }), 1);
+});
+
 describe('labels have an end', () => {
   const most = mostAgentSeries + 50;
   const names = Array.from({ length: most }, (_, i) => `agent-${i}`);

@@ -1,5 +1,6 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import type { FlowRecord } from '@cofferdam/flows';
+import { syntheticWays } from '../src/arrival.ts';
 import {
   type Binding,
   createProxy,
@@ -42,22 +43,26 @@ export interface Lab {
 export const lab = async (
   upstreamPort: number | (() => number),
   gate: Gate | undefined,
-  over: Partial<ProxyOptions> & { readonly binding?: Binding | 'none' | 'unmapped' } = {},
+  over: Partial<ProxyOptions> & {
+    readonly binding?: Binding | 'none' | 'unmapped';
+    /** The address that clients connected to, as netfilter would have kept it. */
+    readonly written?: () => string;
+  } = {},
 ): Promise<Lab> => {
   const records: FlowRecord[] = [];
   const dialled: number[] = [];
   let id = 0;
   const binding = over.binding ?? loopbackBinding;
   const state = { gate };
-  const { binding: _unused, ...options } = over;
+  const { binding: _unused, written, ...options } = over;
   const proxy = createProxy({
     ...proxyDefaults,
     gateway: 'test',
     gate: () => state.gate,
-    names: {
+    ways: syntheticWays({
       at: () => (typeof binding === 'object' ? binding : undefined),
       contains: () => binding !== 'none',
-    },
+    }),
     dial: (to) => {
       const port = typeof upstreamPort === 'number' ? upstreamPort : upstreamPort();
       dialled.push(Number(to.value & 0xffn));
@@ -69,7 +74,10 @@ export const lab = async (
     linger: 300,
     ...options,
   });
-  const listener = createServer({ allowHalfOpen: true }, (socket) => void proxy.handle(socket, 'lo'));
+  const listener = createServer({ allowHalfOpen: true }, (socket) => {
+    if (written !== undefined) Object.defineProperty(socket, 'localAddress', { value: written() });
+    void proxy.handle(socket, 'lo');
+  });
   const port = await listen(listener);
   return {
     proxy,

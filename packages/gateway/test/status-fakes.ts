@@ -89,7 +89,11 @@ export interface FakeGateway {
 }
 
 /** A gateway whose kernel is a table of this process. The machine booted at the epoch. */
-export const fakeGateway = (plan: LoadedPlan, held: ReadonlyMap<string, number> = new Map()): FakeGateway => {
+export const fakeGateway = (
+  plan: LoadedPlan,
+  held: ReadonlyMap<string, number> = new Map(),
+  tracked?: number,
+): FakeGateway => {
   const hits = fakeHits();
   const drops: ReadonlyMap<Reason, bigint> = new Map([['no-rule', 3n]]);
   const kernel: Pick<Kernel, 'hits' | 'drops' | 'uses' | 'eventsLost'> = {
@@ -113,6 +117,7 @@ export const fakeGateway = (plan: LoadedPlan, held: ReadonlyMap<string, number> 
     counters,
     standing: false,
     names: () => 12,
+    tracked: () => tracked,
     held: () => held,
     agentAt: (asked) => plan.agents.find((row) => row.address.value === asked.value)?.name,
     now: () => one.now,

@@ -75,7 +75,7 @@ describe('the status socket', () => {
       ],
     );
     const state = JSON.parse((await ask({ socketPath }, '/v1/state')).text);
-    assert.deepEqual(state.plan.revision, 3);
+    assert.deepEqual([state.plan.revision, state.plan.dnsMode], [3, 'synthetic']);
     assert.deepEqual(state.agents, [{ agent: 'coder', flows: 3, hellos: 0, proxied: 0, untold: 0 }]);
     assert.deepEqual(state.tables[0], { table: 'flows', entries: 3, capacity: 65_536 });
     assert.deepEqual(state.quotas.flows, 4096);

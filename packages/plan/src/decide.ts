@@ -79,7 +79,8 @@ export const judge = (
       return decided('deny', -1, unliftable ?? (isQuic(facts) ? 'quic' : 'no-rule'));
     }
     if (!permits) return decided('deny', satisfied, 'rule-denies');
-    const restsOnName = loaded.plan.rules[satisfied]!.web !== undefined;
+    // In track mode a permit's `web` was compared with the claimed name itself.
+    const restsOnName = loaded.plan.rules[satisfied]!.web !== undefined && loaded.plan.dnsMode !== 'track';
     const belied = restsOnName ? whatBelies(facts, path) : undefined;
     if (belied === undefined) return decided('permit', satisfied, 'rule', { restsOnName });
     return view.monitored

@@ -43,6 +43,7 @@ export {
   activeAt,
   agentOf,
   classifyName,
+  classifyNames,
   type LoadedDestinationClass,
   type LoadedPlan,
   loadPlan,
@@ -50,6 +51,7 @@ export {
 export { buildLpm, type Lpm } from './lpm.ts';
 export type {
   DestinationKind,
+  DnsMode,
   Plan,
   PlanAgent,
   PlanAgentClass,
@@ -63,7 +65,7 @@ export type {
   PlanSchedule,
   PlanWeb,
 } from './model.ts';
-export type { NameClass } from './name-classes.ts';
+export type { NameClass, NameSetClass } from './name-classes.ts';
 export { propertiesOf } from './properties.ts';
 export { type Reach, type Reachable, type ReachedPorts, reachable } from './reach.ts';
 export { type Recorded, type Revisited, revisit, wouldBe } from './recorded.ts';

@@ -1,24 +1,34 @@
 import { type Address, addressToBytes, type DomainName, type Family, parsePrefix } from '@cofferdam/net';
-import type { Bitmap } from './bitmap.ts';
+import { andNot, type Bitmap } from './bitmap.ts';
 import type { LoadedPlan } from './load.ts';
-import type { PlanRule } from './model.ts';
+import type { DnsMode, PlanRule } from './model.ts';
+import type { NameSetClass } from './name-classes.ts';
 
 /**
  * A plan laid out for the kernel. Every set of rules is a row of one matrix; classes, ports and epochs are row numbers. Row 0 is empty.
  * The walk, for each 64-bit word of the rows, all of it executable in `test/kernel-model.ts`:
  *
  *  1. to: `Dd` and `De` are the rows of the destination's class and of the IPv4 address inside it, `Hd` and `He` the `host` row of the
- *     address name, or nothing where that class is reserved or gateway: no name reaches those.
+ *     address names, or nothing where that class is reserved or gateway: no name reaches those.
  *         no IPv4 inside:  to = Dd | Hd
  *         else:            both = (Dd | Hd) & (De | He);   either = Dd | Hd | De | He
  *                          if the inner class is public and the outer neither reserved nor gateway:  both |= TOPUBLIC
  *                          to = (both & PERMIT) | (either & ~PERMIT)
+ *         own mode, TCP, the claimed name unknown:  to |= DENYWEB | PERMITWEB, since it says where the flow goes
  *  2. base = A & to & P & ACTIVE & ENFORCED.   A: agent class; P: protocol and port; ACTIVE: epoch. ENFORCED is row 0 in `run --monitor`.
- *  3. `S`, `W` are the `sure` and `web` rows of the address name n, of no name NONAME for both; `Sc`, `Wc` those of the claimed name.
+ *  3. `S`, `W` are the `sure` and `web` rows of the address names, of no name the rules without `web` for both; `Sc`, `Wc` those of the claimed name.
+ *     Track mode first:
+ *         TCP, the claimed name unknown or unreadable:  S = the `every` row; where it is unreadable and the flow monitored, W &= ~PERMITWEB
+ *         TCP, the claimed name is an address name:     S = Sc, W = Wc, and the claimed name does not count below
+ *         else:                                         S &= ~PERMITWEB, W &= ~PERMITWEB
+ *                                                       TCP, it is absent, TLS was seen, and there is an address name:  S |= W' & PERMITWEB & ANYWEB,
+ *                                                       where W' is W as it was
+ *     Then in each mode:
  *         TCP:   sure = S | (DENYWEB & Sc if the claimed name is known)
- *                web  = W | (DENYWEB & Wc if the claimed name is known)
+ *                web  = W | S | (DENYWEB & Wc if the claimed name is known)
  *                if it is absent for good, there is no address name, and TLS or plain HTTP was seen:  sure |= DENYWEB, web |= DENYWEB
  *                if it is unknown or unreadable:  web |= DENYWEB  (and sure |= DENYWEB where it is unreadable and the flow monitored)
+ *                own mode, if it is unknown, or unreadable and there is no address name and the flow is not monitored:  web |= PERMITWEB
  *         other: sure = web = (S & PERMIT) | (W & ~PERMIT): there is no request to wait for.
  *  4. TCP:       TLS seen:    tlsmay = tlsok = ~TLSABSENT
  *                absent:      tlsmay = tlsok = ~TLSREQUIRED
@@ -35,11 +45,13 @@ import type { PlanRule } from './model.ts';
  *         else                                                  undecided, f
  *     At the first packet of TCP: path proxy for port 80, or where may & NEEDSPROXY has a bit at or before s; not if denied.
  *  7. A permit whose rule has HASWEB rests on the address name: a claimed name that differs, is unreadable, or a plain HTTP request line denies.
+ *     Not in track mode, where it was satisfied by the claimed name.
  */
 export interface KernelTables {
   readonly revision: number;
   /** `run --monitor`. */
   readonly monitored: boolean;
+  readonly dnsMode: DnsMode;
   /** 64-bit words of a row. */
   readonly words: number;
   /** Row r is `rows.subarray(2 * words * r, 2 * words * (r + 1))`; on a little-endian machine two of its words are one of the kernel's. */
@@ -68,13 +80,13 @@ export interface KernelProperties {
   readonly enforced: number;
   readonly permit: number;
   readonly denyWeb: number;
+  readonly permitWeb: number;
+  readonly anyWeb: number;
   readonly tlsRequired: number;
   readonly tlsAbsent: number;
   readonly needsRequest: number;
   readonly needsProxy: number;
   readonly toPublic: number;
-  /** Rules without `web`: the `web` and the `sure` row where there is no name. */
-  readonly noName: number;
 }
 
 export interface KernelAgent {
@@ -87,6 +99,8 @@ export interface KernelAgent {
   readonly monitored: boolean;
   /** Place in `agents` of the plan. */
   readonly agent: number;
+  /** In the inventory. In track mode it is what tells apart who was given an address. */
+  readonly name: string;
 }
 
 export interface KernelPrefix {
@@ -111,15 +125,17 @@ export const kernelTables = (loaded: LoadedPlan): KernelTables => {
   const tables = {
     revision: plan.revision,
     monitored: plan.monitored,
+    dnsMode: plan.dnsMode,
     words: loaded.words / 2,
     agents: loaded.agents.map(
-      ({ address, agent, class: value, monitored, mac, interface: on }): KernelAgent => ({
+      ({ address, agent, name, class: value, monitored, mac, interface: on }): KernelAgent => ({
         ...(on === undefined ? {} : { interface: on }),
         address,
         ...(mac === undefined ? {} : { mac }),
         row: agentRows[value]!,
         monitored,
         agent,
+        name,
       }),
     ),
     destinations: plan.destinations.map(({ prefix, class: value }) => kernelPrefix(prefix, value)),
@@ -139,12 +155,13 @@ export const kernelTables = (loaded: LoadedPlan): KernelTables => {
       enforced: matrix.row(plan.monitored ? loaded.none : properties.enforced),
       permit: matrix.row(properties.permit),
       denyWeb: matrix.row(properties.denyWeb),
+      permitWeb: matrix.row(andNot(properties.web, properties.denyWeb)),
+      anyWeb: matrix.row(properties.anyWeb),
       tlsRequired: matrix.row(properties.tlsRequired),
       tlsAbsent: matrix.row(properties.tlsAbsent),
       needsRequest: matrix.row(properties.needsRequest),
       needsProxy: matrix.row(properties.needsProxy),
       toPublic: matrix.row(properties.toPublic),
-      noName: matrix.row(loaded.names.nameless.web),
     },
     ruleFlags: Uint8Array.from(plan.rules, flagsOf),
   };
@@ -152,15 +169,12 @@ export const kernelTables = (loaded: LoadedPlan): KernelTables => {
 };
 
 /**
- * The rows of one name, for the kernel's table of names: as many 32-bit words as a row of the tables. `web` and `sure` are the same array but
- * where a URL pattern has this host. Good for this plan only: a new plan classifies every name anew.
+ * The rows of a name, or of the names of an address together, for the kernel's table of names: as many 32-bit words as a row of the tables.
+ * Good for this plan only: a new plan classifies every name anew.
  */
-export const kernelName = (
-  loaded: LoadedPlan,
-  name: DomainName,
-): { readonly web: Uint32Array; readonly sure: Uint32Array; readonly host: Uint32Array } => {
-  const { web, sure, host } = loaded.names.classify(name);
-  return { web, sure, host };
+export const kernelName = (loaded: LoadedPlan, names: readonly DomainName[]): NameSetClass => {
+  const { web, sure, every, host } = loaded.names.join(names);
+  return { web, sure, every, host };
 };
 
 /** Numbers bitmaps by identity: `loadPlan` made equal ones of a plan the same. */

@@ -10,7 +10,7 @@ import {
 import { type Bitmap, decodeBitmap, emptyBitmap, wordsFor } from './bitmap.ts';
 import { buildLpm, type Lpm } from './lpm.ts';
 import type { DestinationKind, Plan, PlanPortRange, PlanProperties } from './model.ts';
-import { buildNameIndex, type NameClass, type NameIndex } from './name-classes.ts';
+import { buildNameIndex, type NameClass, type NameIndex, type NameSetClass } from './name-classes.ts';
 
 /** One address of an agent. */
 export interface AgentAddress {
@@ -59,6 +59,8 @@ export interface LoadedPlan {
   readonly epochs: readonly { readonly from: number; readonly active: Bitmap }[];
   readonly properties: { readonly [K in keyof PlanProperties]: Bitmap };
   readonly none: Bitmap;
+  /** Of the bitmaps of agents and ports: places of their words that are not zero, so that a walk skips the others. */
+  readonly filled: ReadonlyMap<Bitmap, Uint16Array>;
   readonly names: NameIndex;
   /** By rule; only rules with `http` or `mcp`. */
   readonly requests: ReadonlyMap<number, RequestConditions>;
@@ -94,18 +96,20 @@ export const loadPlan = (plan: Plan): LoadedPlan => {
     ),
   );
   const { properties } = plan;
+  const agentClasses = plan.agentClasses.map(({ from, monitored }) => ({ from: bits(from), monitored }));
+  const portClasses = plan.portClasses.map(bits);
   return {
     plan,
     words,
     agents,
     agentsByInterface: byInterface(agents),
-    agentClasses: plan.agentClasses.map(({ from, monitored }) => ({ from: bits(from), monitored })),
+    agentClasses,
     destinations: buildLpm(
       plan.destinations.map(({ prefix, class: value }) => ({ prefix: prefixOf(prefix), value })),
       0,
     ),
     destinationClasses: plan.destinationClasses.map((entry) => ({ ...entry, to: bits(entry.to) })),
-    portClasses: plan.portClasses.map(bits),
+    portClasses,
     tcp: spread(plan.ports.tcp),
     udp: spread(plan.ports.udp),
     icmp: plan.ports.icmp,
@@ -116,6 +120,7 @@ export const loadPlan = (plan: Plan): LoadedPlan => {
       permit: bits(properties.permit),
       web: bits(properties.web),
       denyWeb: bits(properties.denyWeb),
+      anyWeb: bits(properties.anyWeb),
       tlsRequired: bits(properties.tlsRequired),
       tlsAbsent: bits(properties.tlsAbsent),
       needsRequest: bits(properties.needsRequest),
@@ -123,10 +128,17 @@ export const loadPlan = (plan: Plan): LoadedPlan => {
       toPublic: bits(properties.toPublic),
     },
     none: emptyBitmap(words),
+    filled: new Map([...agentClasses.map(({ from }) => from), ...portClasses].map((row) => [row, filledWords(row)])),
     names: buildNameIndex(plan, words),
     requests: requestConditions(plan),
     hasMonitored: plan.rules.some(({ mode }) => mode === 'monitor'),
   };
+};
+
+const filledWords = (row: Bitmap): Uint16Array => {
+  const places: number[] = [];
+  for (let w = 0; w < row.length; w++) if (row[w] !== 0) places.push(w);
+  return Uint16Array.from(places);
 };
 
 const must = <T>(value: T | undefined, what: string, text: string): T => {
@@ -207,3 +219,6 @@ export const portClass = (loaded: LoadedPlan, protocol: 'tcp' | 'udp' | 'icmp', 
   loaded.portClasses[protocol === 'icmp' ? loaded.icmp : (protocol === 'tcp' ? loaded.tcp : loaded.udp)[port]!]!;
 
 export const classifyName = (loaded: LoadedPlan, name: DomainName): NameClass => loaded.names.classify(name);
+
+export const classifyNames = (loaded: LoadedPlan, names: readonly DomainName[]): NameSetClass =>
+  loaded.names.join(names);

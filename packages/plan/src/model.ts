@@ -12,6 +12,8 @@ export interface Plan {
   readonly at: number;
   /** `run --monitor`: every enforced rule and the containment count as monitored. */
   readonly monitored: boolean;
+  /** How agents learn names, and so what an address is called. */
+  readonly dnsMode: DnsMode;
   readonly rules: readonly PlanRule[];
   readonly agents: readonly PlanAgent[];
   /** The longest prefix that holds an address gives its class. Sorted by family, address, length. */
@@ -31,6 +33,13 @@ export interface Plan {
   readonly epochs: readonly PlanEpoch[];
   readonly properties: PlanProperties;
 }
+
+/**
+ * - `synthetic`: an address stands for the one name that it was made for.
+ * - `track`: agents have real addresses; each has the names that the agent was given it for.
+ * - `own`: nothing is seen of what agents resolve; the name that a client claims is resolved, and dialled, by the gateway.
+ */
+export type DnsMode = 'synthetic' | 'track' | 'own';
 
 /** A rule as the gateway needs it: its conditions beyond addresses and ports, and what its records show. */
 export interface PlanRule {
@@ -154,11 +163,13 @@ export interface PlanProperties {
   readonly web: EncodedBitmap;
   /** Denies and has `web`. */
   readonly denyWeb: EncodedBitmap;
+  /** Has `any-web` in `web`. */
+  readonly anyWeb: EncodedBitmap;
   readonly tlsRequired: EncodedBitmap;
   readonly tlsAbsent: EncodedBitmap;
   /** Has `http` or `mcp`: never satisfied before the request is read. */
   readonly needsRequest: EncodedBitmap;
-  /** Takes a TCP flow to the proxy: `http`, `mcp`, a URL in `web`, or `web` with `tls: absent`. */
+  /** Takes a TCP flow to the proxy: `http`, `mcp`, a URL in `web`, `web` with `tls: absent`, or any `web` where the DNS mode is `own`. */
   readonly needsProxy: EncodedBitmap;
   /** Has `public-internet` in `to`. */
   readonly toPublic: EncodedBitmap;

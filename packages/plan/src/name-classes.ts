@@ -6,7 +6,7 @@ import {
   parseUrlPattern,
   type UrlPattern,
 } from '@cofferdam/net';
-import { type Bitmap, bitmapOf, emptyBitmap, or } from './bitmap.ts';
+import { and, andNot, type Bitmap, bitmapOf, emptyBitmap, or } from './bitmap.ts';
 import type { Plan, PlanWeb } from './model.ts';
 
 /** What the rules say of one name. Bit i of each is rule i. The bitmaps are shared: never write into them. */
@@ -15,15 +15,21 @@ export interface NameClass {
   readonly web: Bitmap;
   /** Rule has no `web`, or a domain pattern of it matches: nothing more need be read for its `web`. */
   readonly sure: Bitmap;
+  /** Rule has no `web`, or denies and a domain pattern of it matches, each of them where there are several names. */
+  readonly every: Bitmap;
   /** A `hostname` in `to` of the rule equals the name. */
   readonly host: Bitmap;
   /** Permits that make the name resolvable: `web`, a `hostname` in `to`, or `resolve`. Of any mode. */
   readonly resolves: Bitmap;
 }
 
+/** What the rules say of several names together, any of which may be meant. */
+export type NameSetClass = Omit<NameClass, 'resolves'>;
+
 /** Finds what the rules say of names, without trying every pattern. */
 export interface NameIndex {
   readonly classify: (name: DomainName) => NameClass;
+  readonly join: (names: readonly DomainName[]) => NameSetClass;
   /** Of no name at all: `web` is the rules without `web`. */
   readonly nameless: NameClass;
   readonly urls: readonly UrlPattern[];
@@ -57,7 +63,11 @@ export const buildNameIndex = (plan: Plan, words: number): NameIndex => {
   );
   const everySure = or(noWeb, bitmapOf(words, rules.anyWeb));
   const none = emptyBitmap(words);
-  const nameless: NameClass = { web: noWeb, sure: noWeb, host: none, resolves: none };
+  const nameless: NameClass = { web: noWeb, sure: noWeb, every: noWeb, host: none, resolves: none };
+  const permitWeb = bitmapOf(
+    words,
+    plan.rules.flatMap(({ action, web }, i) => (web !== undefined && action === 'permit' ? [i] : [])),
+  );
 
   const fresh = (name: DomainName): NameClass => {
     const domainIds = domains(name);
@@ -72,6 +82,7 @@ export const buildNameIndex = (plan: Plan, words: number): NameIndex => {
     const sure = byDomain.length === 0 ? everySure : or(everySure, bitmapOf(words, byDomain));
     return {
       sure,
+      every: andNot(sure, permitWeb),
       web: byUrl.length === 0 ? sure : or(sure, bitmapOf(words, byUrl)),
       host: byHost.length === 0 ? none : bitmapOf(words, byHost),
       resolves: bitmapOf(
@@ -92,7 +103,15 @@ export const buildNameIndex = (plan: Plan, words: number): NameIndex => {
     kept.set(name, made);
     return made;
   };
-  return { classify, nameless, urls };
+  const join = (names: readonly DomainName[]): NameSetClass => {
+    if (names.length === 0) return nameless;
+    if (names.length === 1) return classify(names[0]!);
+    const classes = names.map(classify);
+    const union = (key: 'web' | 'sure' | 'host'): Bitmap => classes.map((one) => one[key]).reduce(or);
+    const every = classes.map((one) => one.every).reduce(and);
+    return { web: union('web'), sure: union('sure'), every, host: union('host') };
+  };
+  return { classify, join, nameless, urls };
 };
 
 /** Which patterns match a name: only those whose fixed part is a suffix of it are tried. Places of the patterns, rising. */

@@ -71,8 +71,12 @@ const staged = (
   view: View,
 ): Revisited => {
   const ask = (stage: Facts): Decision => judge(loaded, agent, destination, stage, view);
-  const path = facts.protocol === 'tcp' ? ask(firstOf(facts)).path : 'kernel';
-  const moved = path !== (facts.path ?? path);
+  const first = ask(firstOf(facts));
+  const path = facts.protocol === 'tcp' ? first.path : 'kernel';
+  const moved = facts.protocol === 'tcp' && path !== (facts.path ?? path);
+  // In own mode the proxy alone resolves the name that is claimed: where the other path had led is not known.
+  if (moved && loaded.plan.dnsMode === 'own' && !(first.kind === 'decided' && first.verdict === 'deny'))
+    return { kind: 'unknown', rule: first.rule };
   const [one, other] = readOn(facts, path).map((read) => endOf(read, moved || cut, ask));
   return other === undefined || same(one!, other) ? one! : { kind: 'unknown', rule: one!.rule };
 };
@@ -105,8 +109,7 @@ const unasked = { request: unknown, mcp: unknown } as const;
 const stagesOf = (facts: Facts): readonly Facts[] => {
   const begun = { ...facts, ...silent };
   if (facts.protocol !== 'tcp') return [begun];
-  const inTls = facts.tls.state === 'known' || facts.tls.state === 'unreadable';
-  return inTls ? [begun, { ...facts, ...unasked }, facts] : [begun, facts];
+  return facts.tls.state === 'absent' ? [begun, facts] : [begun, { ...facts, ...unasked }, facts];
 };
 
 /**

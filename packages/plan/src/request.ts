@@ -1,6 +1,7 @@
 import { domainPatternMatches, pathPatternMatches, urlPatternMatches } from '@cofferdam/net';
 import type { Facts, McpFacts } from '@cofferdam/verdict';
 import type { LoadedPlan } from './load.ts';
+import { namesOf } from './name-reading.ts';
 
 /** What a condition says of the facts. `unreadable`: it waits for a fact that came and cannot be trusted, so for ever. */
 export type Outcome = 'yes' | 'no' | 'waits' | 'unreadable';
@@ -44,10 +45,7 @@ export const requestOutcome = (loaded: LoadedPlan, rule: number, facts: Facts, l
  */
 export const urlOutcome = (loaded: LoadedPlan, rule: number, facts: Facts, leaning: Leaning): Outcome => {
   if (facts.protocol !== 'tcp') return whenAbsent(leaning);
-  const names =
-    leaning.permit || facts.claimedName.state !== 'known'
-      ? facts.addressNames
-      : [...facts.addressNames, facts.claimedName.value];
+  const names = namesOf(loaded.plan.dnsMode, leaning.permit ? 'permit' : 'deny', facts);
   return outcome(facts.request, leaning, (request) =>
     (loaded.plan.rules[rule]!.web?.urls ?? []).some((id) => {
       const url = loaded.names.urls[id]!;

@@ -68,7 +68,7 @@ const bitmaps: Check = (plan) => {
 };
 
 const properties: Check = (plan) => {
-  const expected = propertiesOf(plan.rules);
+  const expected = propertiesOf(plan.rules, plan.dnsMode);
   return firstWrong(Object.keys(expected) as (keyof PlanProperties)[], (key) =>
     plan.properties[key] === expected[key] ? undefined : `plan.properties.${key} is not what the rules say`,
   );

@@ -1,6 +1,6 @@
 import { embeddedIPv4 } from '@cofferdam/net';
 import type { Facts } from '@cofferdam/verdict';
-import { type Bitmap, emptyBitmap, hasBit, lowestBit } from './bitmap.ts';
+import { type Bitmap, hasBit, lowestBit } from './bitmap.ts';
 import {
   type AgentAddress,
   activeAt,
@@ -9,7 +9,7 @@ import {
   type LoadedPlan,
   portClass,
 } from './load.ts';
-import type { NameClass } from './name-classes.ts';
+import { namesOf, readNames, sayOfNames } from './name-reading.ts';
 import { both, either, requestOutcome, urlOutcome } from './request.ts';
 
 /** Whose word counts: rules by mode, and whether the default and what is lifted with it permit. */
@@ -57,46 +57,6 @@ export const toWord = (loaded: LoadedPlan, { own, inner }: Destination, host: nu
   return (((outer & within) | toPublic) & permit) | ((outer | within) & ~permit);
 };
 
-/** The classes of the flow's names, joined. */
-interface NameBits {
-  readonly web: Bitmap;
-  readonly sure: Bitmap;
-  readonly host: Bitmap;
-}
-
-const joinNames = (loaded: LoadedPlan, facts: Facts): NameBits => {
-  const { addressNames } = facts;
-  if (addressNames.length === 0) return loaded.names.nameless;
-  if (addressNames.length === 1) return loaded.names.classify(addressNames[0]!);
-  const joined = { web: emptyBitmap(loaded.words), sure: emptyBitmap(loaded.words), host: emptyBitmap(loaded.words) };
-  for (const name of addressNames) {
-    const one = loaded.names.classify(name);
-    for (let w = 0; w < loaded.words; w++) {
-      joined.web[w]! |= one.web[w]!;
-      joined.sure[w]! |= one.sure[w]!;
-      joined.host[w]! |= one.host[w]!;
-    }
-  }
-  return joined;
-};
-
-/** What becomes of the denies with `web` that match no name of the flow. */
-const restOfDenies = (facts: Facts, monitored: boolean): 'yes' | 'no' | 'waits' => {
-  if (facts.protocol !== 'tcp') return 'no';
-  switch (facts.claimedName.state) {
-    case 'unknown':
-      return 'waits';
-    case 'unreadable':
-      return monitored ? 'yes' : 'waits';
-    case 'known':
-      return 'no';
-    case 'absent': {
-      const readable = facts.tls.state === 'known' || facts.plainHttpSeen || facts.request.state === 'known';
-      return facts.addressNames.length === 0 && readable ? 'yes' : 'no';
-    }
-  }
-};
-
 /**
  * The walk of DESIGN 3.5 over all rules at once, 32 rules a step:
  * 1. base: in the walk now, `from`, `to`, protocol and port hold;
@@ -111,38 +71,29 @@ export const walk = (
   facts: Facts,
   view: View,
 ): Walked => {
-  const { properties, words } = loaded;
+  const { properties } = loaded;
   const from = loaded.agentClasses[agent.class]!.from;
   const ports = portClass(loaded, facts.protocol, facts.destinationPort ?? 0);
   const active = activeAt(loaded, facts.at);
-  const names = joinNames(loaded, facts);
   const tcp = facts.protocol === 'tcp';
-  const claimed: NameClass | undefined =
-    tcp && facts.claimedName.state === 'known' ? loaded.names.classify(facts.claimedName.value) : undefined;
-  const rest = restOfDenies(facts, view.monitored);
+  const reading = readNames(loaded, facts, view.monitored);
+  const said = { sure: 0, url: 0, waits: 0 };
   const tls = facts.tls.state;
 
   let first = -1;
   let permitBefore = false;
   let proxyBefore = false;
-  for (let w = 0; w < words; w++) {
+  for (const w of fewer(loaded, from, ports)) {
     let may = from[w]! & ports[w]! & active[w]! & view.rules[w]!;
     if (may === 0) continue;
-    may &= toWord(loaded, destination, names.host[w]!, w);
+    may &= toWord(loaded, destination, reading.names.host[w]!, w) | (properties.web[w]! & reading.anywhere);
     if (may === 0) continue;
 
     const permit = properties.permit[w]!;
-    const denyWeb = properties.denyWeb[w]!;
-    let sure = names.sure[w]!;
-    let url = names.web[w]!;
-    if (claimed !== undefined) {
-      sure |= claimed.sure[w]! & denyWeb;
-      url |= claimed.web[w]! & denyWeb;
-    }
-    if (rest === 'yes') sure |= denyWeb;
-    url &= ~sure;
-    let satisfied = may & (sure | url);
-    may &= sure | url | (rest === 'waits' ? denyWeb : 0);
+    sayOfNames(loaded, reading, w, said);
+    const { url } = said;
+    let satisfied = may & (said.sure | url);
+    may &= said.sure | url | said.waits;
 
     if (tcp) {
       const required = properties.tlsRequired[w]!;
@@ -160,7 +111,9 @@ export const walk = (
       const rule = 32 * w + lowestBit(bit);
       const ofRequest = requestOutcome(loaded, rule, facts, leaning);
       const ofUrl =
-        (url & bit) === 0 ? 'yes' : either(urlOutcome(loaded, rule, facts, leaning), leaning.permit ? 'no' : rest);
+        (url & bit) === 0
+          ? 'yes'
+          : either(urlOutcome(loaded, rule, facts, leaning), leaning.permit ? 'no' : reading.rest);
       const outcome = both(ofRequest, ofUrl);
       if (outcome === 'no') may &= ~bit;
       if (outcome !== 'yes') satisfied &= ~bit;
@@ -184,6 +137,12 @@ export const walk = (
   return { first, satisfied: -1, permitBefore, proxyBefore };
 };
 
+/** Words that may have a bit in both rows. */
+const fewer = ({ filled }: LoadedPlan, a: Bitmap, b: Bitmap): Uint16Array => {
+  const [ofA, ofB] = [filled.get(a)!, filled.get(b)!];
+  return ofA.length < ofB.length ? ofA : ofB;
+};
+
 /** Why a rule that is not contradicted and not satisfied can never be: the fact it waits for is unreadable. Undefined where it may yet be. */
 export const unreadableFor = (
   loaded: LoadedPlan,
@@ -193,17 +152,21 @@ export const unreadableFor = (
   const { tls, action, web, http, mcp } = loaded.plan.rules[rule]!;
   if (facts.protocol !== 'tcp') return undefined;
   if (tls !== 'either' && facts.tls.state === 'unreadable') return 'hello-unreadable';
-  const names = facts.addressNames.map((name) => loaded.names.classify(name));
-  // The claimed name has no part in the match of a permit.
-  if (action === 'deny' && facts.claimedName.state === 'known') {
-    names.push(loaded.names.classify(facts.claimedName.value));
-  }
-  const sure = names.some((name) => hasBit(name.sure, rule));
-  const byUrl = !sure && names.some((name) => hasBit(name.web, rule));
-  // Where the host of a URL pattern matches, the rule waits for the request, whatever the claimed name.
-  const needsName = web !== undefined && action === 'deny' && !sure && !(byUrl && facts.request.state !== 'known');
-  if (needsName && facts.claimedName.state === 'unreadable') {
-    return facts.tls.state === 'unreadable' ? 'hello-unreadable' : 'name-unreadable';
+  const { dnsMode } = loaded.plan;
+  const names = loaded.names.join(namesOf(dnsMode, action, facts));
+  const sure = hasBit(names.sure, rule);
+  // Where the claimed name takes the place of address names, it comes before the request.
+  const unclaimed = dnsMode !== 'synthetic' && facts.claimedName.state === 'unknown';
+  const byUrl = !sure && !unclaimed && hasBit(names.web, rule);
+  if (web !== undefined && facts.claimedName.state === 'unreadable') {
+    // Where the host of a URL pattern matches, a deny waits for the request, whatever the claimed name.
+    const waits =
+      dnsMode === 'track'
+        ? !hasBit(names.every, rule)
+        : action === 'deny'
+          ? !sure && !(byUrl && facts.request.state !== 'known')
+          : dnsMode === 'own' && facts.addressNames.length === 0;
+    if (waits) return facts.tls.state === 'unreadable' ? 'hello-unreadable' : 'name-unreadable';
   }
   if ((http !== undefined || byUrl) && facts.request.state === 'unreadable') return 'request-unreadable';
   const needsMcp = mcp !== undefined && action === 'permit';

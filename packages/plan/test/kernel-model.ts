@@ -29,11 +29,20 @@ export const kernelModel = (tables: KernelTables, loaded: LoadedPlan, facts: Fac
   const port = facts.destinationPort ?? 0;
   const portRow = facts.protocol === 'icmp' ? tables.icmp : tcp ? tables.tcp[port]! : tables.udp[port]!;
   const epoch = tables.epochs.findLast(({ from }) => from <= facts.at) ?? tables.epochs[0]!;
-  const names = facts.addressNames.map((name) => kernelName(loaded, name));
-  const claimed = tcp && facts.claimedName.state === 'known' ? kernelName(loaded, facts.claimedName.value) : undefined;
-  const claim = facts.claimedName.state;
+  const { addressNames, claimedName } = facts;
+  const names = kernelName(loaded, addressNames);
+  const value = tcp && claimedName.state === 'known' ? claimedName.value : undefined;
+  const claimed = value === undefined ? undefined : kernelName(loaded, [value]);
+  const claim = claimedName.state;
+  const isOpen = tcp && (claim === 'unknown' || claim === 'unreadable');
+  const track = tables.dnsMode === 'track';
+  const own = tables.dnsMode === 'own';
+  const early = track && isOpen;
+  const member = track && value !== undefined && addressNames.includes(value);
+  const anywhere = own && tcp && claim === 'unknown';
+  const deferred = anywhere || (own && isOpen && addressNames.length === 0 && !monitored);
   const tls = facts.tls.state;
-  const nameless = tcp && claim === 'absent' && names.length === 0 && (tls === 'known' || facts.plainHttpSeen);
+  const nameless = tcp && claim === 'absent' && addressNames.length === 0 && (tls === 'known' || facts.plainHttpSeen);
   const { properties } = tables;
 
   let first = -1;
@@ -44,11 +53,8 @@ export const kernelModel = (tables: KernelTables, loaded: LoadedPlan, facts: Fac
     const row = (number: number): bigint => wordOf(tables.rows, number * tables.words + w);
     const permit = row(properties.permit);
     const denyWeb = row(properties.denyWeb);
-    const noName = row(properties.noName);
-    const ofNames = (key: 'web' | 'sure' | 'host', none: bigint): bigint =>
-      names.reduce((bits, name) => bits | wordOf(name[key], w), none);
-
-    const host = ofNames('host', 0n);
+    const permitWeb = row(properties.permitWeb);
+    const host = wordOf(names.host, w);
     const held = (entry: { row: number; flags: number }): bigint =>
       row(entry.row) | ((entry.flags & (destinationFlag.reserved | destinationFlag.gateway)) === 0 ? host : 0n);
     let to = held(outer);
@@ -58,12 +64,19 @@ export const kernelModel = (tables: KernelTables, loaded: LoadedPlan, facts: Fac
       if ((inner.flags & destinationFlag.public) !== 0 && !outerClosed) both |= row(properties.toPublic);
       to = (both & permit) | ((held(outer) | held(inner)) & ~permit);
     }
+    if (anywhere) to |= denyWeb | permitWeb;
     const base = row(agent.row) & to & row(portRow) & row(epoch.row) & row(properties.enforced);
 
-    let sure = ofNames('sure', names.length === 0 ? noName : 0n);
-    let web = ofNames('web', names.length === 0 ? noName : 0n);
+    const said = member && claimed !== undefined ? claimed : names;
+    let sure = wordOf(early ? names.every : said.sure, w);
+    let web = wordOf(said.web, w);
+    if (track && (early ? claim === 'unreadable' && monitored : !member)) {
+      const unnamed = tcp && claim === 'absent' && tls === 'known' && addressNames.length > 0;
+      sure = (sure & ~permitWeb) | (unnamed ? web & permitWeb & row(properties.anyWeb) : 0n);
+      web = (web & ~permitWeb) | sure;
+    }
     if (tcp) {
-      if (claimed !== undefined) {
+      if (claimed !== undefined && !member) {
         sure |= denyWeb & wordOf(claimed.sure, w);
         web |= denyWeb & wordOf(claimed.web, w);
       }
@@ -73,6 +86,7 @@ export const kernelModel = (tables: KernelTables, loaded: LoadedPlan, facts: Fac
       }
       if (claim === 'unknown' || claim === 'unreadable') web |= denyWeb;
       if (claim === 'unreadable' && monitored) sure |= denyWeb;
+      if (deferred) web |= permitWeb;
     } else {
       sure = (sure & permit) | (web & ~permit);
       web = sure;
@@ -115,7 +129,7 @@ export const kernelModel = (tables: KernelTables, loaded: LoadedPlan, facts: Fac
       return denied('default', facts.protocol === 'udp' && port === 443 ? 'quic' : 'no-rule', facts);
     }
     if (!permits) return denied(rule, 'rule-denies', facts);
-    if ((satisfiedFlags & ruleFlag.hasWeb) === 0) return permitted(rule, 'rule', facts, path, false);
+    if ((satisfiedFlags & ruleFlag.hasWeb) === 0 || track) return permitted(rule, 'rule', facts, path, false);
     const belied = beliedBy(facts, path);
     if (belied === undefined) return permitted(rule, 'rule', facts, path, true);
     if (!monitored) return denied(rule, belied, facts, 'name');
@@ -126,9 +140,11 @@ export const kernelModel = (tables: KernelTables, loaded: LoadedPlan, facts: Fac
     const bit = (row: number): boolean => bitOf(tables.rows, 64 * row * tables.words + first);
     const needsTls = bit(properties.tlsRequired) || bit(properties.tlsAbsent);
     if (needsTls && tls === 'unreadable') return denied(first, 'hello-unreadable', facts);
-    const needsName = bit(properties.denyWeb) && !names.some((name) => bitOf(name.web, first));
+    const needsName = early
+      ? (bit(properties.denyWeb) || bit(properties.permitWeb)) && !bitOf(names.every, first)
+      : (bit(properties.denyWeb) && !bitOf(names.web, first)) || (bit(properties.permitWeb) && deferred);
     if (needsName && claim === 'unreadable') {
-      return denied(first, tls === 'known' ? 'name-unreadable' : 'hello-unreadable', facts);
+      return denied(first, tls === 'unreadable' ? 'hello-unreadable' : 'name-unreadable', facts);
     }
   }
   return { kind: 'undecided', rule: first === -1 ? 'default' : first, path };

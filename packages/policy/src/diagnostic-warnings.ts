@@ -93,6 +93,12 @@ export const warningEntries = [
     'to: [public-internet]',
   ),
   entry(
+    'name-never-claimed',
+    'rule whose names no client claims in this DNS mode',
+    'With `--dns track` and `--dns own` an address does not stand for one name, so the `web` of a permit looks at the name that the client claims: in TLS, or in an HTTP request that is read. UDP and ICMP carry no such name, and SSH, mail and most databases begin without one.',
+    'to: [time-server]    # a SmartGroup with `hostname: time.example.com`; and no `web`',
+  ),
+  entry(
     'permit-reserved-address',
     'permit of a metadata, platform or link-local address',
     'These addresses hand out credentials or belong to the machine underneath. Containment does not survive access to a metadata service.',

@@ -47,8 +47,15 @@ const notKnown = (
 const from = ({ from: groups }: PreparedRule, { source }: Flow): Standing =>
   yesIf(groups.some((members) => agentMatches(members, source)));
 
-const to = ({ to: groups, rule }: PreparedRule, { destination, gatewayKeys }: Flow): Standing =>
-  yesIf(destinationMatches(groups, destination, rule.action, gatewayKeys));
+/** In own mode the name that is still to come says where a rule with `web` leads: `web` waits for both. */
+const waitsForAddress = ({ web }: PreparedRule, { facts, dnsMode }: Flow): boolean =>
+  web !== undefined && dnsMode === 'own' && facts.protocol === 'tcp' && facts.claimedName.state === 'unknown';
+
+const to = (prepared: PreparedRule, flow: Flow): Standing =>
+  yesIf(
+    waitsForAddress(prepared, flow) ||
+      destinationMatches(prepared.to, flow.destination, prepared.rule.action, flow.gatewayKeys),
+  );
 
 export const isQuic = (facts: Facts): boolean => facts.protocol === 'udp' && facts.destinationPort === 443;
 
@@ -83,14 +90,42 @@ const namesMatch = (web: Web, names: readonly DomainName[]): boolean =>
 const urlsOnHosts = (web: Web, names: readonly DomainName[]): readonly UrlPattern[] =>
   web.urls.filter((url) => names.some((name) => domainPatternMatches(url.host, name)));
 
-/** A permit's `web` looks at the address name alone; the claimed name is bound to it after the walk. */
-const permitWeb = (web: Web, { facts }: Flow, reading: Reading): Standing => {
-  if (namesMatch(web, facts.addressNames)) return 'yes';
-  const urls = urlsOnHosts(web, facts.addressNames);
+/** By names that are known: a domain, or the host of a URL and then the request. */
+const webOfNames = (web: Web, { facts }: Flow, names: readonly DomainName[], reading: Reading): Standing => {
+  if (namesMatch(web, names)) return 'yes';
+  const urls = urlsOnHosts(web, names);
   if (urls.length === 0 || facts.protocol !== 'tcp') return 'no';
   if (facts.request.state !== 'known') return notKnown(facts.request.state, 'request', 'permit', reading);
   const request = facts.request.value;
   return yesIf(urls.some((url) => urlPatternMatches(url, request)));
+};
+
+/** In track mode: the claimed name, where it is one of those that the agent was given the address for. */
+const permitWebByClaim = (web: Web, flow: Flow, reading: Reading): Standing => {
+  const { protocol, addressNames, claimedName, tls: hello, request } = flow.facts;
+  if (protocol !== 'tcp') return 'no';
+  if (!namesMatch(web, addressNames) && urlsOnHosts(web, addressNames).length === 0) return 'no';
+  switch (claimedName.state) {
+    case 'known':
+      return addressNames.includes(claimedName.value) ? webOfNames(web, flow, [claimedName.value], reading) : 'no';
+    case 'absent':
+      return yesIf(web.any && (hello.state === 'known' || request.state === 'known'));
+    default:
+      return notKnown(claimedName.state, 'name', 'permit', reading);
+  }
+};
+
+/**
+ * Where an address stands for one name, a permit's `web` looks at that alone, and the claimed name is bound to it after the walk. In own mode
+ * there is none before one was claimed.
+ */
+const permitWeb = (web: Web, flow: Flow, reading: Reading): Standing => {
+  const { facts, dnsMode } = flow;
+  if (dnsMode === 'track') return permitWebByClaim(web, flow, reading);
+  const { state } = facts.claimedName;
+  const isUnread = state === 'unknown' || (state === 'unreadable' && facts.addressNames.length === 0);
+  if (dnsMode === 'own' && facts.protocol === 'tcp' && isUnread) return notKnown(state, 'name', 'permit', reading);
+  return webOfNames(web, flow, facts.addressNames, reading);
 };
 
 /** One of the URL patterns is this request, by whichever of the flow's names. */
@@ -101,11 +136,25 @@ const urlDenies = (urls: readonly UrlPattern[], names: readonly DomainName[], re
 const isNamelessWeb = ({ addressNames, tls: hello, plainHttpSeen, request }: Facts): boolean =>
   addressNames.length === 0 && (hello.state === 'known' || plainHttpSeen || request.state === 'known');
 
-const denyWeb = (web: Web, { facts }: Flow, reading: Reading): Standing => {
+/** A claimed name that is an address name takes the others' place. */
+const namesDenied = ({ addressNames, claimedName }: Facts): readonly DomainName[] => {
+  if (claimedName.state !== 'known') return addressNames;
+  return addressNames.includes(claimedName.value) ? [claimedName.value] : [...addressNames, claimedName.value];
+};
+
+/** Before a claimed name takes the others' place, address names decide only where they agree. */
+const isSettledEarly = (web: Web, { addressNames }: Facts): boolean =>
+  addressNames.length > 0 && addressNames.every((name) => namesMatch(web, [name]));
+
+const denyWeb = (web: Web, { facts, dnsMode }: Flow, reading: Reading): Standing => {
   const { addressNames, claimedName, request } = facts;
   if (facts.protocol !== 'tcp')
     return yesIf(namesMatch(web, addressNames) || urlsOnHosts(web, addressNames).length > 0);
-  const names = claimedName.state === 'known' ? [...addressNames, claimedName.value] : addressNames;
+  const isUnread = claimedName.state === 'unknown' || claimedName.state === 'unreadable';
+  if (dnsMode === 'track' && isUnread)
+    return isSettledEarly(web, facts) ? 'yes' : notKnown(claimedName.state, 'name', 'deny', reading);
+  if (dnsMode === 'own' && claimedName.state === 'unknown') return notKnown('unknown', 'name', 'deny', reading);
+  const names = namesDenied(facts);
   if (namesMatch(web, names)) return 'yes';
   const urls = urlsOnHosts(web, names);
   const byUrl: Standing =
@@ -118,8 +167,7 @@ const denyWeb = (web: Web, { facts }: Flow, reading: Reading): Standing => {
   if (claimedName.state === 'unreadable' && reading === 'lenient') return 'yes';
   // The host matched: the request, once it is read, may decide whatever becomes of the claimed name.
   if (byUrl !== 'no') return byUrl;
-  if (claimedName.state === 'unknown' || claimedName.state === 'unreadable')
-    return notKnown(claimedName.state, 'name', 'deny', reading);
+  if (isUnread) return notKnown(claimedName.state, 'name', 'deny', reading);
   return yesIf(claimedName.state === 'absent' && isNamelessWeb(facts));
 };
 

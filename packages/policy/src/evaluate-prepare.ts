@@ -56,10 +56,10 @@ const webOf = (policy: PolicySet, names: readonly string[]): Web => {
   };
 };
 
-const needsReading = (rule: Rule, web: Web | undefined): boolean =>
+const needsReading = (rule: Rule, web: Web | undefined, dnsMode: EvaluationContext['dnsMode']): boolean =>
   rule.http !== undefined ||
   rule.mcp !== undefined ||
-  (web !== undefined && (web.urls.length > 0 || rule.tls === 'absent'));
+  (web !== undefined && (dnsMode === 'own' || web.urls.length > 0 || rule.tls === 'absent'));
 
 /** Looks everything up once, for many evaluations. The policy's rulesets are in walk order, as {@link PolicySet} says. */
 export const prepare = (policy: PolicySet, context: EvaluationContext): Prepared => {
@@ -86,7 +86,7 @@ export const prepare = (policy: PolicySet, context: EvaluationContext): Prepared
         from: rule.from.map(lookUp),
         to: rule.to.map(lookUp),
         ...(web === undefined ? {} : { web }),
-        needsReading: needsReading(rule, web),
+        needsReading: needsReading(rule, web, context.dnsMode),
       };
     });
   return {
@@ -107,6 +107,7 @@ export interface Flow {
   readonly source: Source;
   readonly destination: Destination;
   readonly gatewayKeys: ReadonlySet<string>;
+  readonly dnsMode: EvaluationContext['dnsMode'];
   /** The reserved range the destination lies in; that of the gateway where it lies in several. */
   readonly reserved?: Reserved;
   /** Containment is monitored at both ends, as far as they are agents. */
@@ -129,12 +130,15 @@ export const flowOf = (prepared: Prepared, facts: Facts): Flow => {
   const receivers = dialled.flatMap((address): readonly Source[] =>
     (holders.get(addressKey(address)) ?? []).map((workload) => ({ address, workload })),
   );
+  // In own mode an address has a name once one was claimed.
+  const isUnnamed = context.dnsMode === 'own' && facts.protocol === 'tcp' && facts.claimedName.state === 'unknown';
   return {
     facts,
     ...(agent === undefined ? {} : { agent }),
     source,
-    destination: { address: facts.destination, names: facts.addressNames },
+    destination: { address: facts.destination, names: isUnnamed ? [] : facts.addressNames },
     gatewayKeys,
+    dnsMode: context.dnsMode,
     ...(reserved === undefined ? {} : { reserved }),
     monitored: context.monitor || [source, ...receivers].every((end) => monitors(prepared, end)),
   };

@@ -13,7 +13,7 @@ import type { EvaluationContext, PolicySet } from './model.ts';
 
 /**
  * The reference evaluator: what a policy says of one flow, one rule at a time. It is written to be read; what enforces
- * is compiled, and must say the same. It speaks of synthetic mode, where one address stands for one name.
+ * is compiled, and must say the same.
  *
  * The walk, over the rules that are enforced, unexpired and inside their schedule, in order:
  * 1. a known fact contradicts a rule: next rule;
@@ -22,7 +22,8 @@ import type { EvaluationContext, PolicySet } from './model.ts';
  * 4. `s` denies and no permit before it is still uncontradicted: denied now, `no-permit-reachable`;
  * 5. the first uncontradicted rule waits for a fact that cannot be read: denied, named after that rule;
  * 6. otherwise undecided, until more facts come.
- * A permit that rests on the address name must then agree with the name the client claims, or becomes a denial.
+ * A permit that rests on the address name must then agree with the name the client claims, or becomes a denial. In track mode none does: there
+ * the claimed name is what its `web` was compared with.
  */
 
 /** What is walked: the policy as it is, or as it would be with every monitored rule and the containment enforced. */
@@ -111,6 +112,7 @@ const bindingBrokenBecause = (facts: Facts): Reason | undefined => {
 const bySatisfied = (flow: Flow, world: World, rule: PreparedRule): Decided => {
   if (rule.rule.action === 'deny') return decided(flow, 'deny', rule, 'rule-denies');
   if (!hasWeb(rule)) return decided(flow, 'permit', rule, 'rule');
+  if (flow.dnsMode === 'track') return decided(flow, 'permit', rule, 'rule');
   const broken = bindingBrokenBecause(flow.facts);
   return broken === undefined
     ? decided(flow, 'permit', rule, 'rule', { restsOnName: true })

@@ -1,4 +1,4 @@
-import { domainPatternMatches, formatAddress, formatPortRange } from '@cofferdam/net';
+import { type DomainName, domainPatternMatches, formatAddress, formatPortRange } from '@cofferdam/net';
 import { type Decision, type Fact, type Facts, type RuleIndex, reasonEntry } from '@cofferdam/verdict';
 import { type Decided, evaluatePrepared, type Outcome, type Step, walk } from './evaluate.ts';
 import { type Condition, standingOf, type Waiting } from './evaluate-conditions.ts';
@@ -26,8 +26,6 @@ const list = (words: readonly string[]): string => words.map((word) => `\`${word
 
 const shown = (fact: Fact<string>): string => (fact.state === 'known' ? `\`${fact.value}\`` : fact.state);
 
-const addressNames = ({ addressNames: names }: Facts): string => (names.length === 0 ? 'no name' : list(names));
-
 /** Which part of `http` a request is not: the first that does not hold. */
 const describeRequest = ({ http }: Rule, { request }: Facts): string => {
   if (request.state !== 'known') return 'the flow is not HTTP';
@@ -41,21 +39,76 @@ const describeRequest = ({ http }: Rule, { request }: Facts): string => {
 };
 
 /** The host is one of the rule's URLs, and the request is none of them. */
-const isOtherUrl = ({ rule, web }: PreparedRule, { addressNames: names }: Facts): boolean =>
-  rule.action === 'permit' &&
-  (web?.urls ?? []).some(({ host }) => names.some((each) => domainPatternMatches(host, each)));
+const isOtherUrl = ({ rule, web }: PreparedRule, { facts, dnsMode }: Flow): boolean => {
+  const { addressNames, claimedName } = facts;
+  const isMeant = (name: DomainName): boolean =>
+    dnsMode !== 'track' || (claimedName.state === 'known' && claimedName.value === name);
+  const hosts = addressNames.filter(isMeant);
+  return (
+    rule.action === 'permit' &&
+    (web?.urls ?? []).some(({ host }) => hosts.some((each) => domainPatternMatches(host, each)))
+  );
+};
 
-const describeWeb = (prepared: PreparedRule, { facts }: Flow): string => {
+/** What is known of the names of an address, by the way in which agents learn them. */
+const describeAddress = ({ facts, dnsMode }: Flow): string => {
+  const { addressNames: names } = facts;
+  switch (dnsMode) {
+    case 'synthetic':
+      return `the destination stands for ${names.length === 0 ? 'no name' : list(names)}`;
+    case 'track':
+      return names.length === 0 ? 'no answer gave the address' : `the agent looked up ${list(names)}`;
+    case 'own':
+      return names.length === 0 ? 'nobody saw which name the address has' : `the gateway resolved ${list(names)}`;
+  }
+};
+
+const hasPattern = ({ web }: PreparedRule, name: DomainName): boolean =>
+  web !== undefined &&
+  (web.any ||
+    web.domains.some((pattern) => domainPatternMatches(pattern, name)) ||
+    web.urls.some(({ host }) => domainPatternMatches(host, name)));
+
+/** A permit that looks at the claimed name: in track and own mode. */
+const describeClaim = (prepared: PreparedRule, flow: Flow): string => {
+  const { facts, dnsMode } = flow;
+  const { addressNames: names, claimedName } = facts;
+  const groups = list(prepared.rule.web ?? []);
+  if (facts.protocol !== 'tcp')
+    return `\`web\` looks at the name that the client claims, and ${facts.protocol} carries none: a \`hostname\` in \`to\` would do`;
+  if (dnsMode === 'track' && names.length === 0)
+    return `an address that no answer gave, and the rule asks for one of ${groups}`;
+  if (dnsMode === 'track' && !names.some((name) => hasPattern(prepared, name)))
+    return `${describeAddress(flow)}; that is not in ${groups}`;
+  switch (claimedName.state) {
+    case 'known':
+      if (!hasPattern(prepared, claimedName.value))
+        return `the client asked for ${shown(claimedName)}; that is not in ${groups}`;
+      if (names.includes(claimedName.value))
+        return `the client asked for ${shown(claimedName)} without a request that is read, and ${groups} holds its URLs`;
+      return dnsMode === 'track'
+        ? `the client asked for ${shown(claimedName)}, but ${describeAddress(flow)}`
+        : `the client asked for ${shown(claimedName)}, but the gateway did not resolve that for this connection`;
+    case 'absent':
+      return `the client asks for no name, and the rule asks for one of ${groups}`;
+    default:
+      return `the name that the client asks for is ${claimedName.state}, and the rule asks for one of ${groups}`;
+  }
+};
+
+const describeWeb = (prepared: PreparedRule, flow: Flow): string => {
   const { rule } = prepared;
-  if (facts.request.state === 'known' && isOtherUrl(prepared, facts)) {
+  const { facts, dnsMode } = flow;
+  if (facts.request.state === 'known' && isOtherUrl(prepared, flow)) {
     return `path \`${facts.request.value.path}\` is under none of the URLs of ${list(rule.web ?? [])}`;
   }
+  if (rule.action === 'permit' && dnsMode !== 'synthetic') return describeClaim(prepared, flow);
   const groups = list(rule.web ?? []);
   if (rule.action === 'permit' && facts.addressNames.length === 0)
-    return `the destination stands for no name, and the rule asks for one of ${groups}`;
+    return `${describeAddress(flow)}, and the rule asks for one of ${groups}`;
   const names =
     rule.action === 'deny' && facts.protocol === 'tcp' ? `, the client asked for ${shown(facts.claimedName)}` : '';
-  return `the destination stands for ${addressNames(facts)}${names}; that is not in ${groups}`;
+  return `${describeAddress(flow)}${names}; that is not in ${groups}`;
 };
 
 const describeMcp = ({ mcp }: Facts): string => {
@@ -93,31 +146,42 @@ const contradictions: Readonly<Record<Condition, (prepared: PreparedRule, flow: 
     facts.protocol === 'tcp' ? describeMcp(facts) : `a rule with \`mcp\` needs tcp, and this is ${facts.protocol}`,
 };
 
-const awaited: Readonly<Record<Waiting['on'], string>> = {
+const unread: Readonly<Record<Waiting['on'], string>> = {
   tls: 'whether the client speaks TLS',
   name: 'the name the client asks for',
   request: 'the HTTP request',
   mcp: 'the MCP call',
 };
 
-const describeWaits = (waits: readonly Waiting[]): string => {
-  const never = waits.filter((wait) => wait.forever);
-  const words = (some: readonly Waiting[]): string => [...new Set(some.map(({ on }) => awaited[on]))].join(' and ');
-  return never.length > 0
-    ? `needs ${words(never)}, which cannot be read`
-    : `needs ${words(waits)}, which is not known yet`;
+const awaited: Readonly<Record<Waiting['on'], string>> = {
+  tls: 'to see whether the client speaks TLS',
+  name: 'for the name the client asks for',
+  request: 'for the HTTP request',
+  mcp: 'for the MCP call',
+};
+
+const describeWaits = (waits: readonly Waiting[], { dnsMode }: Flow): string => {
+  const never = new Set(waits.filter((wait) => wait.forever).map(({ on }) => on));
+  if (never.size > 0) return `needs ${[...never].map((on) => unread[on]).join(' and ')}, which cannot be read`;
+  const all = new Set(waits.map(({ on }) => on));
+  // Who reads the name has seen the TLS that it is in.
+  if (all.has('name')) all.delete('tls');
+  const words = [...all].map((on) =>
+    on === 'name' && dnsMode === 'own' ? `${awaited.name}, and where that leads` : awaited[on],
+  );
+  return `waits ${words.join(', and ')}`;
 };
 
 const describeStanding = ({ rule, standing }: Step, flow: Flow): string => {
   if (standing.kind === 'contradicted') return contradictions[standing.by](rule, flow);
-  return standing.kind === 'waits' ? describeWaits(standing.for) : 'every condition holds';
+  return standing.kind === 'waits' ? describeWaits(standing.for, flow) : 'every condition holds';
 };
 
 /** What ended the walk, after how the rule that ended it stands. Nothing is added where that says it all. */
-const describeEnd = (own: string, { reason }: Decided, { facts }: Flow): string => {
+const describeEnd = (own: string, { reason }: Decided, flow: Flow): string => {
   if (reason === 'rule' || reason === 'rule-denies') return own;
   if (reason === 'name-mismatch')
-    return `${own}, but the client asked for ${shown(facts.claimedName)} and the destination stands for ${addressNames(facts)}`;
+    return `${own}, but the client asked for ${shown(flow.facts.claimedName)} and ${describeAddress(flow)}`;
   return `${own}; ${reasonEntry(reason).summary}`;
 };
 

@@ -48,6 +48,7 @@ export {
   type Weekday,
   type Workload,
 } from './model.ts';
+export { namelessPorts } from './nameless-ports.ts';
 export { type ParseOptions, type ParseResult, type PolicySource, parsePolicy } from './parse.ts';
 export { printPolicy } from './print.ts';
 export {

@@ -1,8 +1,8 @@
 import { formatPrefix, prefixCovers, type ReservedRange, reservedRanges } from '@cofferdam/net';
 import type { Lint } from './lint.ts';
+import { warnOfNameless, warnOfServerFirst } from './lint-nameless.ts';
 import type { Rule, Selector, WebGroup } from './model.ts';
 import { holdsPort, listsAlone } from './scope-ports.ts';
-import { child } from './tree.ts';
 import { permitsEveryName } from './without-web.ts';
 
 /** Warnings about one rule by itself. */
@@ -12,7 +12,7 @@ export const lintRule = (lint: Lint, rule: Rule): void => {
   warnOfReserved(lint, rule);
   warnOfServerFirst(lint, rule);
   warnOfQuic(lint, rule);
-  warnOfNamesThatNeverMatch(lint, rule);
+  if (!warnOfNamesThatNeverMatch(lint, rule)) warnOfNameless(lint, rule);
   warnOfUnopened(lint, rule);
   warnOfOpening(lint, rule);
   warnOfScheme(lint, rule);
@@ -104,25 +104,6 @@ const warnOfReserved = (lint: Lint, rule: Rule): void => {
   }
 };
 
-/**
- * Ports where the server speaks before the client, or where TLS begins in mid-stream: FTP, SSH, SMTP, POP3, NNTP, IMAP,
- * submission, MySQL, RFB. From then on `tls` and requests are absent for good (DESIGN 3.5).
- */
-const serverFirstPorts: readonly number[] = [21, 22, 25, 110, 119, 143, 587, 3306, 5900];
-
-const warnOfServerFirst = ({ nodes, warnAt }: Lint, rule: Rule): void => {
-  if (rule.action !== 'permit' || (rule.tls !== 'required' && rule.http === undefined && rule.mcp === undefined))
-    return;
-  const written = child(nodes.get(rule), 'ports');
-  for (const [index, { first, last }] of (rule.ports ?? []).entries()) {
-    if (first !== last || !serverFirstPorts.includes(first)) continue;
-    const node = written?.kind === 'list' ? written.items[index] : undefined;
-    if (node === undefined) continue;
-    const message = `on port ${first} the server speaks first, so \`${rule.name}\` never matches there`;
-    warnAt('tls-not-first', node, message, 'remove `tls`, `http` and `mcp` for this port and keep `web`');
-  }
-};
-
 const warnOfQuic = ({ warn }: Lint, rule: Rule): void => {
   if (rule.action !== 'permit' || rule.protocol !== 'udp' || rule.ports === undefined || !holdsPort(rule.ports, 443))
     return;
@@ -143,22 +124,23 @@ const webGroupsOf = ({ policy }: Lint, rule: Rule): readonly WebGroup[] | undefi
   return rule.web.flatMap((name) => policy.webGroups.get(name) ?? []);
 };
 
-const warnOfNamesThatNeverMatch = (lint: Lint, rule: Rule): void => {
-  if (rule.action !== 'permit' || rule.web === undefined) return;
+const warnOfNamesThatNeverMatch = (lint: Lint, rule: Rule): boolean => {
+  if (rule.action !== 'permit' || rule.web === undefined) return false;
   const groups = webGroupsOf(lint, rule);
   const urlsOnly = groups?.every((group) => group.domains.length === 0) ?? false;
   if (urlsOnly && (rule.protocol === 'udp' || rule.protocol === 'icmp')) {
     const message = `\`${rule.name}\` matches URLs, which exist over TCP only`;
     lint.warn('web-never-matches', rule, 'web', message, 'write `protocol: tcp`, or a WebGroup with `domains`');
-    return;
+    return true;
   }
   const selectors = selectorsOf(lint, rule);
   const builtIn = rule.to.some((name) => !lint.policy.smartGroups.has(name));
   const isReserved = (selector: Selector) =>
     selector.kind === 'cidr' && reservedRanges.some((range) => prefixCovers(range.prefix, selector.prefix));
-  if (builtIn || !selectors.every(isReserved)) return;
+  if (builtIn || !selectors.every(isReserved)) return false;
   const message = `\`${rule.name}\` looks at names, and no name reaches the reserved addresses in its \`to\``;
   lint.warn('web-never-matches', rule, 'web', message, 'remove `web`, or name other destinations');
+  return true;
 };
 
 const warnOfUnopened = (lint: Lint, rule: Rule): void => {

@@ -4,7 +4,7 @@ import type { Limits } from './limits.ts';
 import { lintGroups } from './lint-groups.ts';
 import { lintOrder } from './lint-order.ts';
 import { lintRule } from './lint-rules.ts';
-import type { PolicySet, Rule } from './model.ts';
+import type { EvaluationContext, PolicySet, Rule } from './model.ts';
 import { child, type Tree } from './tree.ts';
 
 /** What every lint needs. The set is valid. */
@@ -13,6 +13,8 @@ export interface Lint {
   readonly limits: Limits;
   /** Milliseconds since the epoch; absent: nothing is compared with the time. */
   readonly now?: number;
+  /** How agents are to learn names; absent: nothing is said that does not hold in every mode. */
+  readonly dnsMode?: EvaluationContext['dnsMode'];
   /** Warns at a key of what was written for `about`, or at all of it where the key is not written. */
   readonly warn: (code: WarningCode, about: object, key: string, message: string, help: string) => void;
   readonly warnAt: (code: WarningCode, node: Tree, message: string, help: string) => void;
@@ -23,7 +25,7 @@ export interface Lint {
 export const lint = (
   policy: PolicySet,
   nodes: ReadonlyMap<object, Tree>,
-  options: { readonly limits: Limits; readonly now?: number },
+  options: Pick<Lint, 'limits' | 'now' | 'dnsMode'>,
   problems: Problems,
 ): void => {
   const warn: Lint['warn'] = (code, about, key, message, help) => {

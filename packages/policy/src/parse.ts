@@ -4,7 +4,7 @@ import { type Diagnostic, Problems } from './diagnostic.ts';
 import { emptyDraft } from './draft.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { lint } from './lint.ts';
-import type { PolicySet } from './model.ts';
+import type { EvaluationContext, PolicySet } from './model.ts';
 import { makeSource } from './source.ts';
 import { validateSet } from './validate-set.ts';
 import { readDocuments } from './yaml-documents.ts';
@@ -18,6 +18,8 @@ export interface PolicySource {
 export interface ParseOptions {
   /** Milliseconds since the epoch; what `expires` is compared with. Absent: rules are not said to expire. */
   readonly now?: number;
+  /** How agents are to learn names. Absent: rules are not said to be idle because of it. */
+  readonly dnsMode?: EvaluationContext['dnsMode'];
   readonly limits?: Partial<Limits>;
 }
 
@@ -59,6 +61,8 @@ export const parsePolicy = (sources: readonly PolicySource[], options: ParseOpti
     rulesets: draft.rulesets.sort(compareRulesets),
     inventory: draft.inventory,
   };
-  lint(policy, draft.nodes, { limits, ...(options.now !== undefined && { now: options.now }) }, problems);
+  const { now, dnsMode } = options;
+  const about = { limits, ...(now !== undefined && { now }), ...(dnsMode !== undefined && { dnsMode }) };
+  lint(policy, draft.nodes, about, problems);
   return { policy, diagnostics: problems.sorted() };
 };

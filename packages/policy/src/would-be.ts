@@ -9,7 +9,7 @@ import type { EvaluationContext, PolicySet } from './model.ts';
  * 1. The first packet: it is denied, or its path is chosen, which need not be the one that it took.
  * 2. What the client said first, and then the request inside it, as far as they would have been read on that path and were read on the other.
  * 3. The first denial ends it. What is still undecided is unknown, and so is a permit that rests on a name where the client said more than was
- *    read: it may have claimed another.
+ *    read: it may have claimed another. In own mode so is all that the other path would have done: it alone resolves the name that is claimed.
  */
 
 /** {@link wouldBe} for a policy that was prepared. */
@@ -34,6 +34,8 @@ const relive = (prepared: Prepared, facts: Facts, world: World, wasDenied: boole
   if (facts.protocol !== 'tcp' || isDenied(atPacket)) return answer(atPacket);
   const { path } = atPacket;
   const moved = facts.path !== undefined && facts.path !== path;
+  // On the other path its name would have been resolved, or would not: where it had led is not known.
+  if (moved && prepared.context.dnsMode === 'own') return 'unknown';
   const answers = (moved ? onOtherPath(facts, path) : [{ ...facts, path }]).map((read) => {
     const hello = ask(beforeRequest(read));
     const last = isDenied(hello) ? hello : ask(read);

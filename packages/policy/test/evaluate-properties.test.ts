@@ -213,7 +213,9 @@ holds('the path is fixed by the first packet', ({ policy, context, facts }) => {
   const { path } = evaluatePrepared(prepared, facts[0]!);
   for (const step of facts) {
     const { path: _fixed, ...open } = step;
-    const decision = evaluatePrepared(prepared, open satisfies Facts);
+    // In own mode the proxy dials another address than the first packet was sent to.
+    const first: Facts = { ...open, destination: facts[0]!.destination };
+    const decision = evaluatePrepared(prepared, first);
     assert.equal(decision.path, path);
   }
 });

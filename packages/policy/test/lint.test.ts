@@ -4,7 +4,7 @@ import { type DomainName, parseAddress } from '@cofferdam/net';
 import { absent, type Facts, known, unknown, unreadable } from '@cofferdam/verdict';
 import fc from 'fast-check';
 import { stringify } from 'yaml';
-import { evaluate, formatDiagnostics, type PolicySet, parsePolicy } from '../src/index.ts';
+import { type EvaluationContext, evaluate, formatDiagnostics, type PolicySet, parsePolicy } from '../src/index.ts';
 import { echoed } from './generator.ts';
 import { seed } from './seed.ts';
 
@@ -177,14 +177,14 @@ const facts: fc.Arbitrary<Facts> = fc
 
 const coder = { name: 'coder', addresses: [parseAddress('10.11.1.7')!], interface: 'eth1', labels: { team: 'a' } };
 
-const decides = (policy: PolicySet, about: Facts) => {
-  const context = {
+const decides = (policy: PolicySet, about: Facts, dnsMode: EvaluationContext['dnsMode'] = 'synthetic') => {
+  const context: EvaluationContext = {
     workloads: [coder, ...policy.inventory.slice(1)],
     resolved: new Map(),
-    dnsMode: 'synthetic',
+    dnsMode,
     gatewayAddresses: [],
     monitor: false,
-  } as const;
+  };
   const decision = evaluate(policy, context, about);
   return decision.kind === 'decided' ? decision.rule : undefined;
 };
@@ -210,4 +210,89 @@ test('a rule that is called shadowed or redundant never decides', () => {
     { seed, numRuns: 200 },
   );
   assert.ok(told > 100, `only ${told} rules were covered: the generator makes too few`);
+});
+
+/** Permits with `web`, and what is said of each where names are claimed: of the protocols that it can match, how many are left. */
+const named = [
+  ['ports: [443]', 'all'],
+  ['ports: [443, 22]', 'all'],
+  ['ports: ["20-450"]', 'all'],
+  ['tls: required, ports: [5432]', 'all'],
+  ['tls: absent, http: { methods: [GET] }, ports: [5432]', 'all'],
+  ['protocol: any, ports: [443]', 'all'],
+  ['protocol: any, tls: required', 'all'],
+  ['ports: [22]', 'none'],
+  ['ports: [25, 587]', 'none'],
+  ['ports: [5432]', 'none'],
+  ['protocol: any, ports: [22]', 'none'],
+  ['web: [any-web], ports: [22]', 'none'],
+  ['protocol: udp, ports: [80]', 'none'],
+  ['protocol: icmp', 'none'],
+  ['web: [any-web], protocol: udp', 'none'],
+  ['protocol: any', 'tcp'],
+  ['protocol: any, ports: [80]', 'tcp'],
+] as const;
+
+const findings = (keys: string, dnsMode?: EvaluationContext['dnsMode']) => {
+  const defaults = `${keys.includes('web:') ? '' : ', web: [below]'}${keys.includes('protocol:') ? '' : ', protocol: tcp'}`;
+  const rule = `    - { name: named, action: permit, from: [agents], to: [anywhere], ${keys}${defaults} }\n`;
+  const { policy, diagnostics } = parsePolicy([{ file: 'p', text: groups + rule }], dnsMode && { dnsMode });
+  assert.ok(policy, formatDiagnostics(diagnostics, { format: 'text' }));
+  const said = diagnostics.filter(({ code }) => code === 'name-never-claimed');
+  return { policy, said };
+};
+
+/** What is on its ports: nobody claims a name. */
+const claimsNothing: Partial<Facts> = { tls: absent, claimedName: absent, request: absent, mcp: absent };
+const isNameless = ({ destinationPort }: Facts): boolean => [22, 25, 587, 5432].includes(destinationPort ?? 0);
+const ofPort =
+  (keys: string) =>
+  (about: Facts): Facts => {
+    const port = /ports: \[(\d+)/.exec(keys)?.[1];
+    const at = port === undefined || about.protocol === 'icmp' ? about : { ...about, destinationPort: Number(port) };
+    // In own mode the address has a name only once that was claimed.
+    const claims = at.protocol === 'tcp' && at.claimedName.state === 'known' ? [at.claimedName.value] : [];
+    const own = { ...at, addressNames: claims };
+    return isNameless(at) && !/tls: required|http:/.test(keys) ? { ...own, ...claimsNothing, addressNames: [] } : own;
+  };
+
+for (const mode of ['track', 'own'] as const)
+  for (const [keys, left] of named)
+    test(`a permit by name in ${mode} mode, \`${keys}\`: what it can match is ${left}`, () => {
+      const { policy, said } = findings(keys, mode);
+      const words = { all: [], none: [/`named` never matches in/], tcp: [/`named` matches only tcp in/] }[left];
+      assert.equal(said.length, words.length);
+      for (const [i, word] of words.entries()) {
+        assert.match(said[i]!.message, word);
+        assert.match(said[i]!.help, /`hostname` in `to`/);
+      }
+      // And so it is: whatever is known of a flow, it decides those and no others.
+      const decided = new Set<string>();
+      const all = fc.sample(facts.map(ofPort(keys)), { seed, numRuns: 3000 });
+      const given =
+        mode === 'track'
+          ? all.flatMap((about) => [about, ...names.map((name) => ({ ...about, addressNames: [name] }))])
+          : all;
+      for (const about of given) if (decides(policy, about, mode) === 0) decided.add(about.protocol);
+      assert.deepEqual([...decided], left === 'none' ? [] : ['tcp']);
+    });
+
+test('nothing is said of names that are claimed where nobody asks, nor where addresses stand for names', () => {
+  for (const [keys] of named) {
+    assert.deepEqual(findings(keys).said, []);
+    assert.deepEqual(findings(keys, 'synthetic').said, []);
+  }
+});
+
+test('where a server speaks first, `web` is kept only where an address stands for a name', () => {
+  const help = (dnsMode?: EvaluationContext['dnsMode']) => {
+    const rule =
+      '    - { name: a, action: permit, from: [agents], to: [wide], web: [one], protocol: tcp, ports: [22], tls: required }\n';
+    const { diagnostics } = parsePolicy([{ file: 'p', text: groups + rule }], dnsMode && { dnsMode });
+    return diagnostics.find(({ code }) => code === 'tls-not-first')?.help;
+  };
+  assert.match(help() ?? '', /keep `web`/);
+  assert.equal(help('synthetic'), help());
+  assert.match(help('track') ?? '', /`hostname` in `to`, and without `web`/);
+  assert.equal(help('own'), help('track'));
 });

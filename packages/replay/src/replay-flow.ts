@@ -84,9 +84,24 @@ const byAddress = (
     agreed(worlds.map((facts) => walk(plan, { ...facts, destination: address })));
   const dialled = record.destination.address;
   const [name] = record.addressNames;
+  const { loaded } = plan;
+  const { dnsMode } = loaded.plan;
+  if (agent !== undefined && dnsMode === 'track') {
+    // The agent would not have been given the address for names that this plan does not let it resolve.
+    const given = record.addressNames.filter(
+      (one) =>
+        resolvable(loaded, agent.class, one, record.start) &&
+        usableAddress(loaded, agent.class, one, dialled, record.start),
+    );
+    return agreed(worlds.map((facts) => walk(plan, { ...facts, addressNames: given })));
+  }
+  if (agent !== undefined && dnsMode === 'own' && name !== undefined) {
+    // The name would not have been resolved, and the address that the agent wrote is in no record.
+    const there = at(dialled);
+    return resolvable(loaded, agent.class, name, record.start) ? there : unknownBy('address', there.rule);
+  }
   if (record.synthetic === undefined || name === undefined || agent === undefined) return at(dialled);
 
-  const { loaded } = plan;
   if (!resolvable(loaded, agent.class, name, record.start)) return denied('dns-not-permitted');
   const isUsable = (address: Address): boolean => usableAddress(loaded, agent.class, name, address, record.start);
   const first = isUsable(dialled) ? at(dialled) : denied('dns-address-denied');

@@ -218,7 +218,8 @@ const drawFirst = (draw: Draw, mode: Mode, setting: Setting, mostNames: number) 
   const likely =
     rule === undefined || rule.protocol === 'any' ? draw.pick(['tcp', 'udp', 'icmp'] as const) : rule.protocol;
   const protocol = draw.chance(90) ? likely : draw.pick(['tcp', 'udp', 'icmp'] as const);
-  const names = draw.chance(25) ? [] : draw.many(1, mostNames, () => nameOf(draw, setting, rule));
+  const isNameless = setting.context.dnsMode === 'own' || draw.chance(25);
+  const names = isNameless ? [] : draw.many(1, mostNames, () => nameOf(draw, setting, rule));
   const first: Facts = {
     // Schedules and expiries change on the minute: this is that instant, or the last before the next.
     at: setting.at + draw.between(0, 47 * 60) * (hour / 60) + draw.pick([0, 0, 59_999]),
@@ -244,7 +245,8 @@ export const drawFacts = (
   prepared: Prepared = prepare(setting.policy, setting.context),
 ): FactsSequence => {
   const wild = mode === 'wild' && draw.chance(50);
-  const { rule, names, first } = drawFirst(draw, mode, setting, wild ? 2 : 1);
+  const { dnsMode } = setting.context;
+  const { rule, names, first } = drawFirst(draw, mode, setting, dnsMode === 'track' ? 4 : wild ? 2 : 1);
   const { path } = evaluatePrepared(prepared, first);
   const pieces = wild
     ? wildPieces(draw, setting, rule, names)
@@ -252,10 +254,26 @@ export const drawFacts = (
       ? tcpPieces(draw, setting, rule, names, path === 'proxy')
       : [];
   const sequence = [first];
-  for (const piece of pieces)
-    sequence.push({ ...sequence.at(-1)!, path: wild ? draw.pick(['kernel', 'proxy'] as const) : path, ...piece });
+  for (const piece of pieces) {
+    const way = wild ? draw.pick(['kernel', 'proxy'] as const) : path;
+    const before = sequence.at(-1)!;
+    const waits = dnsMode === 'own' && way === 'proxy' && evaluatePrepared(prepared, before).kind === 'undecided';
+    const led = waits ? whereItLeads(draw, setting, rule, piece) : {};
+    sequence.push({ ...before, path: way, ...piece, ...led });
+  }
   return sequence;
 };
+
+/** In own mode the proxy resolves the name that is claimed, and dials what it finds; or does not, where no permit covers it. */
+const whereItLeads = (
+  draw: Draw,
+  setting: Setting,
+  rule: Rule | undefined,
+  { claimedName }: Partial<Facts>,
+): Partial<Facts> =>
+  claimedName?.state === 'known' && draw.chance(75)
+    ? { addressNames: [claimedName.value], destination: destinationOf(draw, setting, rule) }
+    : {};
 
 /** A flow before any policy was asked about it: its first packet, and what its ends do. */
 export interface Encounter {
@@ -264,7 +282,7 @@ export interface Encounter {
 }
 
 export const drawEncounter = (draw: Draw, setting: Setting): Encounter => {
-  const { rule, names, first } = drawFirst(draw, 'valid', setting, 1);
+  const { rule, names, first } = drawFirst(draw, 'valid', setting, setting.context.dnsMode === 'track' ? 3 : 1);
   const host = claimOf(draw, setting, rule, names);
   const asked = (): Conduct => {
     const name = host.state === 'known' ? host.value : (names[0] ?? nameOf(draw, setting, rule));

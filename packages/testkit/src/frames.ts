@@ -147,6 +147,8 @@ export interface TcpWords extends IpWords {
   readonly sequence?: number;
   readonly acknowledgement?: number;
   readonly urgent?: number;
+  /** Default 65,535. */
+  readonly window?: number;
   /** A multiple of four bytes. */
   readonly tcpOptions?: Uint8Array;
   /** Data offset in words instead of the true one. */
@@ -168,7 +170,7 @@ export const tcpHeaderAndPayload = (ends: Ends, words: TcpWords = {}): Uint8Arra
       u32((words.acknowledgement ?? 0) >>> 0),
       u8((words.dataOffset ?? 5 + options.length / 4) << 4),
       u8(flags),
-      u16(65_535),
+      u16(words.window ?? 65_535),
       u16(sum),
       u16(words.urgent ?? 0),
       options,

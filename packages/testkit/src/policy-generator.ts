@@ -261,11 +261,15 @@ export const drawPolicy = (draw: Draw, mode: Mode, at: number): PolicySet => {
   };
 };
 
-/** The gateway of a policy: the policy's own inventory, synthetic DNS, hostnames resolved to addresses that its prefixes hold. */
+/** The gateway of a policy: the policy's own inventory, a DNS mode, hostnames resolved to addresses that its prefixes hold. */
 export const drawContext = (draw: Draw, policy: PolicySet): EvaluationContext => ({
   workloads: policy.inventory,
   resolved: new Map(hostnames.map((name) => [name, draw.many(0, 2, () => addressNear(draw, draw.pick(prefixes)))])),
-  dnsMode: 'synthetic',
+  dnsMode: draw.weighted<EvaluationContext['dnsMode']>([
+    ['synthetic', 50],
+    ['track', 30],
+    ['own', 20],
+  ]),
   gatewayAddresses: draw.some(['10.11.1.1', 'fd11::1', '198.18.0.1'].map(address), 0, 3),
   monitor: draw.chance(7),
 });

@@ -187,7 +187,9 @@ function* smallerTraffic(traffic: Traffic): Iterable<Traffic> {
 export const arbitraryTraffic = (options: Omit<GeneratorOptions, 'mode'> = {}): fc.Arbitrary<Traffic> =>
   new Generated((random) => {
     const drawn = settingOf(random, 'valid');
-    const setting = { ...drawn, context: { ...drawn.context, monitor: false } };
+    // What becomes of a claimed name in own mode is the gateway's doing, not the traffic's.
+    const dnsMode = drawn.context.dnsMode === 'own' ? 'synthetic' : drawn.context.dnsMode;
+    const setting = { ...drawn, context: { ...drawn.context, dnsMode, monitor: false } };
     const draw = drawFrom(random);
     return {
       ...setting,

@@ -1,5 +1,6 @@
 import type { Address, DomainName } from '@cofferdam/net';
 import { embeddedIPv4, formatAddress, parsePrefix, prefixContains } from '@cofferdam/net';
+import type { DnsMode } from '@cofferdam/plan';
 import { isLocalName } from '@cofferdam/policy';
 import type { Reason } from '@cofferdam/verdict';
 import { runAddresses } from '../agent-inventory.ts';
@@ -42,18 +43,25 @@ const ownLoopback: AnsweredHere = {
   note: 'The connection stays inside the run and reaches servers that the command itself started. `run --host-port PORT` puts a TCP port of this machine’s 127.0.0.1 there.',
 };
 
-const dnsFilter: AnsweredHere = {
+const dnsFilter = (dnsMode: DnsMode): AnsweredHere => ({
   verdict: 'local',
   because: "port 53 ends at the gateway's DNS filter, whichever server is meant",
-  note: 'No rule is asked about the connection, and the server is not reached. The filter resolves names that a permit of the agent covers, and refuses all others, `dns-not-permitted`: ask with `--to NAME:PORT`.',
-};
+  note: `No rule is asked about the connection, and the server is not reached. The filter resolves names that a permit of the agent covers, and refuses all others, \`dns-not-permitted\`${
+    dnsMode === 'own'
+      ? '. A resolver that is reached past the gateway, such as the platform’s, is not governed until it is closed.'
+      : ': ask with `--to NAME:PORT`.'
+  }`,
+});
 
-const unmapped: AnsweredHere = {
+const unmapped = (dnsMode: DnsMode): AnsweredHere => ({
   verdict: 'deny',
   reason: 'address-unmapped',
-  because: 'an address of the synthetic pool, which stands for no name unless the gateway answered with it in this run',
-  note: 'Such addresses change from run to run. Connect by name: ask with `--to NAME:PORT`.',
-};
+  because:
+    dnsMode === 'synthetic'
+      ? 'an address of the synthetic pool, which stands for no name unless the gateway answered with it in this run'
+      : `an address of the synthetic pool, which stands for no name: with \`--dns ${dnsMode}\` none is given out`,
+  note: `${dnsMode === 'synthetic' ? 'Such addresses change from run to run. ' : ''}Connect by name: ask with \`--to NAME:PORT\`.`,
+});
 
 /** What happens to a look-up that the gateway answers itself, whatever the policy says. */
 const localName = (name: DomainName): AnsweredHere | undefined => {
@@ -69,14 +77,18 @@ const localName = (name: DomainName): AnsweredHere | undefined => {
 };
 
 /** Undefined where the policy decides. `answered`: the name, where one is asked for, was looked up. */
-export const answeredHere = ({ target, protocol, port }: Question, answered: boolean): AnsweredHere | undefined => {
+export const answeredHere = (
+  { target, protocol, port }: Question,
+  answered: boolean,
+  dnsMode: DnsMode,
+): AnsweredHere | undefined => {
   const { name, address } = target;
   if (name !== undefined) {
-    return localName(name) ?? (answered && port === 53 && protocol !== 'icmp' ? dnsFilter : undefined);
+    return localName(name) ?? (answered && port === 53 && protocol !== 'icmp' ? dnsFilter(dnsMode) : undefined);
   }
   if (address === undefined) return undefined;
   const dialled = holds(mapped, address) ? (embeddedIPv4(address) ?? address) : address;
   if (holds(loopback, dialled) || isOneOf(runAddresses.agent, dialled)) return ownLoopback;
-  if (port === 53 && protocol !== 'icmp') return dnsFilter;
-  return holds(pool, dialled) && !isOneOf(runAddresses.gateway, dialled) ? unmapped : undefined;
+  if (port === 53 && protocol !== 'icmp') return dnsFilter(dnsMode);
+  return holds(pool, dialled) && !isOneOf(runAddresses.gateway, dialled) ? unmapped(dnsMode) : undefined;
 };

@@ -21,13 +21,16 @@ import {
   unknownAgent,
 } from '../agent-inventory.ts';
 import type { Context } from '../command.ts';
+import { dnsModeOf } from '../dns-mode.ts';
 import { loadPolicy } from '../load-policy.ts';
 import { answeredHere } from './answered-here.ts';
 import type { explainCommand } from './command.ts';
+import type { Explained } from './explained.ts';
 import { adviceToExtend, hintFor } from './hint.ts';
-import { groupOfAddress, type LookUp, lookUp } from './look-up.ts';
+import { groupOfAddress } from './look-up.ts';
+import { allAnswered, type Names, namesOf } from './names.ts';
 import { type Question, questionOf } from './question.ts';
-import { type Explained, explanationData, explanationText } from './render.ts';
+import { explanationData, explanationText } from './render.ts';
 import { answeredData, answeredText } from './render-answered.ts';
 import { firstFacts, runStages } from './stages.ts';
 
@@ -52,19 +55,21 @@ export const explain = (context: Context<typeof explainCommand.options>): number
   const agent = chosen.value;
   const question = asAgent(policy, asked.value);
   const inventory = inventoryOf(policy, agent, labels.value, question);
+  const dnsMode = dnsModeOf(values.dns);
   const evaluation: EvaluationContext = {
     workloads: inventory.workloads,
     resolved: new Map(),
-    dnsMode: 'synthetic',
+    dnsMode,
     gatewayAddresses: runAddresses.gateway,
     monitor: values.monitor,
   };
 
   const { name } = question.target;
-  const found = name === undefined ? undefined : lookUp(policy, evaluation, agent, name, question.address, question.at);
-  const here = answeredHere(question, found?.outcome === 'answered');
+  const looked = namesOf(policy, evaluation, agent, question);
+  const { found } = looked;
+  const here = answeredHere(question, found?.outcome === 'answered', dnsMode);
   if (here !== undefined) {
-    const answered = { question, agent, here };
+    const answered = { question, agent, here, dnsMode };
     if (values.json) out.line(JSON.stringify(answeredData(answered), null, 2));
     else out.write(answeredText(answered, out));
     return 0;
@@ -80,15 +85,18 @@ export const explain = (context: Context<typeof explainCommand.options>): number
     return fail(error.message, error.help, 1);
   }
 
-  const prepared = prepare(policy, evaluation);
-  const names = name === undefined ? [] : [name];
+  // In own mode a `hostname` holds the addresses that the gateway resolved for it: no name is known at the first packet.
+  const resolved = new Map(name === undefined || dnsMode !== 'own' ? [] : [[name, [destination]] as const]);
+  const prepared = prepare(policy, { ...evaluation, resolved });
+  const names = name === undefined || dnsMode === 'own' ? [] : [name];
   const facts = firstFacts(question, address, destination, names, interfaceName);
-  const outcome = runStages(prepared, facts, question, found);
+  const outcome = runStages(prepared, facts, question, looked);
   const group = groups.find((each) => policy.smartGroups.has(each)) ?? groups[0]!;
-  const assumedGroup = found?.assumed === true ? groupOfAddress(policy, destination) : undefined;
+  const sought = looked.claimed ?? found;
+  const assumedGroup = sought?.assumed === true ? groupOfAddress(policy, sought.address) : undefined;
   const denied = outcome.verdict === 'deny';
-  const later = denied ? openingLater(prepared, facts, question, found) : undefined;
-  const expired = denied ? expiredBefore(prepared, facts, question, found) : undefined;
+  const later = denied ? openingLater(prepared, facts, question, looked) : undefined;
+  const expired = denied ? expiredBefore(prepared, facts, question, looked) : undefined;
   const explained: Explained = {
     policy,
     prepared,
@@ -96,10 +104,10 @@ export const explain = (context: Context<typeof explainCommand.options>): number
     agent,
     groups: values.all ? undefined : new Set(groups),
     outcome,
-    ...(found !== undefined && { found }),
+    ...looked,
     hint:
       expired === undefined
-        ? hintFor(outcome, question, agent, group, found, assumedGroup)
+        ? hintFor(outcome, question, { agent, group, names: looked, assumedGroup, dnsMode })
         : adviceToExtend(prepared, expired),
     ...(later !== undefined && { later }),
   };
@@ -113,14 +121,14 @@ const openingLater = (
   prepared: Prepared,
   facts: Facts,
   question: Question,
-  found: LookUp | undefined,
+  names: Names,
 ): { readonly rule: RuleIndex; readonly at: number } | undefined => {
   const openings = prepared.rules.flatMap(({ rule: { schedule, mode, action } }) =>
     schedule === undefined || mode !== 'enforce' || action !== 'permit' || scheduleActive(schedule, facts.at)
       ? []
       : nextChanges(schedule, facts.at, facts.at + 8 * 86_400_000).slice(0, 1),
   );
-  const answered = found && { ...found, outcome: 'answered' as const };
+  const answered = allAnswered(names);
   for (const at of openings.sort((a, b) => a - b)) {
     const { verdict, reason, rule } = runStages(prepared, { ...facts, at }, question, answered);
     if (verdict === 'permit' && reason === 'rule') return { rule, at };
@@ -133,9 +141,9 @@ const expiredBefore = (
   prepared: Prepared,
   facts: Facts,
   question: Question,
-  found: LookUp | undefined,
+  names: Names,
 ): Exclude<RuleIndex, 'default'> | undefined => {
-  const answered = found && { ...found, outcome: 'answered' as const };
+  const answered = allAnswered(names);
   for (const { index, rule } of prepared.rules) {
     const { expires, mode, action } = rule;
     if (mode !== 'enforce' || action !== 'permit' || expires === undefined || expires > facts.at) continue;

@@ -61,8 +61,22 @@ export const lookUp = (
   return now.outcome === 'answered' ? { ...now, address } : now;
 };
 
-/** The policy once every monitored rule and every containment is promoted. */
-const enforcing = (policy: PolicySet): PolicySet => ({
+/**
+ * Whether an enforced, active permit of the agent covers a name. What monitoring lifts does not count: that answers questions, but leads no
+ * claimed name elsewhere.
+ */
+export const isCovered = (
+  policy: PolicySet,
+  context: EvaluationContext,
+  agent: string,
+  name: DomainName,
+  at: number,
+): boolean =>
+  !context.monitor &&
+  lookUpOnce(containing(policy), context, agent, name, undefined, at).outcome !== 'dns-not-permitted';
+
+/** The policy once every containment is promoted. */
+const containing = (policy: PolicySet): PolicySet => ({
   ...policy,
   smartGroups: new Map(
     [...policy.smartGroups].map(([name, group]) => [
@@ -70,6 +84,11 @@ const enforcing = (policy: PolicySet): PolicySet => ({
       group.containment === 'monitor' ? { ...group, containment: 'enforce' as const } : group,
     ]),
   ),
+});
+
+/** The same with every monitored rule. */
+const enforcing = (policy: PolicySet): PolicySet => ({
+  ...containing(policy),
   rulesets: policy.rulesets.map((ruleset) => ({
     ...ruleset,
     rules: ruleset.rules.map((rule) => (rule.mode === 'monitor' ? { ...rule, mode: 'enforce' as const } : rule)),

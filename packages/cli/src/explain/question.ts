@@ -11,6 +11,7 @@ import {
   type Result,
   wireName,
 } from '@cofferdam/net';
+import { namelessPorts } from '@cofferdam/policy';
 import {
   absent,
   type Fact,
@@ -45,24 +46,6 @@ export interface Question {
   /** What nobody said and was assumed; lower case, no full stop. */
   readonly assumed: readonly string[];
 }
-
-/** Ports whose usual protocol is neither TLS nor HTTP in its first bytes. */
-const otherProtocols: ReadonlyMap<number, string> = new Map([
-  [21, 'FTP'],
-  [22, 'SSH'],
-  [23, 'Telnet'],
-  [25, 'SMTP'],
-  [53, 'DNS'],
-  [110, 'POP3'],
-  [143, 'IMAP'],
-  [389, 'LDAP'],
-  [587, 'SMTP'],
-  [1433, 'SQL Server'],
-  [3306, 'MySQL'],
-  [5432, 'PostgreSQL'],
-  [6379, 'Redis'],
-  [27017, 'MongoDB'],
-]);
 
 interface ParsedUrl {
   readonly target: Target;
@@ -215,7 +198,7 @@ const speechOf = (
     return ok({ kind: 'http', host: asked });
   }
   if (scheme === undefined) {
-    const usual = port === undefined ? undefined : otherProtocols.get(port);
+    const usual = port === undefined ? undefined : namelessPorts.get(port);
     if (usual !== undefined) {
       assumed.push(
         `the client speaks ${usual}, which begins with neither TLS nor HTTP (\`--sni NAME\` if it begins with TLS)`,

@@ -1,4 +1,5 @@
 import { formatAddress } from '@cofferdam/net';
+import type { DnsMode } from '@cofferdam/plan';
 import type { Output } from '../output.ts';
 import { paragraph } from '../text.ts';
 import type { AnsweredHere } from './answered-here.ts';
@@ -8,6 +9,7 @@ interface Answered {
   readonly question: Question;
   readonly agent: string;
   readonly here: AnsweredHere;
+  readonly dnsMode: DnsMode;
 }
 
 const destinationText = ({ target: { name, address }, port }: Question): string => {
@@ -26,11 +28,12 @@ export const answeredText = ({ question, agent, here }: Answered, { style, isTer
 };
 
 /** The keys of an explanation that make sense without a walk. */
-export const answeredData = ({ question, agent, here }: Answered): object => ({
+export const answeredData = ({ question, agent, here, dnsMode }: Answered): object => ({
   verdict: here.verdict,
   ...(here.reason !== undefined && { reason: here.reason }),
   because: here.because,
   note: here.note,
+  ...(dnsMode !== 'synthetic' && { dns: dnsMode }),
   agent,
   protocol: question.protocol,
   destination: destinationText(question),

@@ -1,44 +1,14 @@
 import type { Hint } from '@cofferdam/flows';
-import { formatAddress } from '@cofferdam/net';
-import { type ExplainStep, nextChanges, type PolicySet, type Prepared, type Rule } from '@cofferdam/policy';
-import { type RuleIndex, reasonEntry } from '@cofferdam/verdict';
+import { type Address, type DomainName, formatAddress } from '@cofferdam/net';
+import { type ExplainStep, nextChanges, type Rule } from '@cofferdam/policy';
+import { reasonEntry } from '@cofferdam/verdict';
 import type { Output } from '../output.ts';
 import type { Style } from '../style.ts';
 import { counted, indent, wrap } from '../text.ts';
 import { wallClock } from '../time.ts';
-import { addressWords, type LookUp } from './look-up.ts';
-import type { Question } from './question.ts';
-import type { Outcome, StageName, StageResult } from './stages.ts';
-
-export interface Explained {
-  readonly policy: PolicySet;
-  readonly prepared: Prepared;
-  readonly question: Question;
-  readonly agent: string;
-  /** Groups that hold the agent; rules about none of them are left out of the text. Undefined: all rules are shown. */
-  readonly groups: ReadonlySet<string> | undefined;
-  readonly outcome: Outcome;
-  readonly found?: LookUp;
-  readonly hint: Hint | undefined;
-  /** A rule that is outside its hours now and would permit it: when they begin. */
-  readonly later?: { readonly rule: RuleIndex; readonly at: number };
-}
-
-const ruleName = ({ prepared }: Explained, index: RuleIndex): string => {
-  const rule = index === 'default' ? undefined : prepared.rules[index];
-  return rule === undefined ? 'default' : `${rule.ruleset.name}/${rule.rule.name}`;
-};
-
-const destinationText = ({ question, outcome }: Explained & { question: { receiver?: string } }): string => {
-  const { target, port } = question;
-  const host = target.name ?? question.receiver ?? formatAddress(outcome.facts.destination);
-  if (port === undefined) return host;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-};
-
-/** An address that was only assumed is not shown as if it were one of the name's. */
-const sayAddress = ({ found, policy }: Explained, text: string): string =>
-  found?.assumed === true ? text.replaceAll(formatAddress(found.address), addressWords(policy, found.address)) : text;
+import { destinationText, type Explained, roomBehind, ruleName, sayAddress } from './explained.ts';
+import { addressWords } from './look-up.ts';
+import { stagesText } from './render-stages.ts';
 
 const dayMs = 86_400_000;
 
@@ -70,89 +40,6 @@ const headline = (explained: Explained): string => {
         : `: ${reasonEntry(reason).summary}, at rule \`${ruleName(explained, rule)}\``;
   const what = `${agent} → ${question.protocol} ${destinationText(explained)}`;
   return `${verdict.toUpperCase()}  ${what}${by}  [${reason}]`;
-};
-
-const stageTitles: Readonly<Record<StageName, string>> = {
-  'look-up': 'DNS look-up',
-  'first packet': 'first packet',
-  ClientHello: 'TLS ClientHello',
-  'first bytes': 'first bytes',
-  'HTTP request': 'HTTP request',
-};
-
-/** What became known at a stage. */
-const learnt = (explained: Explained, stage: StageName): string => {
-  const { question, outcome } = explained;
-  const { speech, request, mcp } = question;
-  switch (stage) {
-    case 'look-up':
-      return `the agent asks for \`${question.target.name}\``;
-    case 'first packet':
-      return question.target.name === undefined
-        ? 'addresses, protocol and port are known'
-        : 'name, protocol and port are known';
-    case 'ClientHello':
-      if (speech.kind !== 'tls' || speech.claimed.state === 'absent')
-        return 'the client speaks TLS and names no server';
-      return speech.claimed.state === 'known'
-        ? `the client asks for \`${speech.claimed.value}\``
-        : 'the client asks for something that is no name';
-    case 'first bytes':
-      return speech.kind === 'http' ? 'the client sends plain HTTP, which nobody reads here' : 'neither TLS nor HTTP';
-    case 'HTTP request': {
-      if (outcome.reason === 'would-need-opening') return 'it stays inside TLS';
-      const call = mcp === undefined ? '' : `, MCP ${mcp.method}${mcp.tool === undefined ? '' : ` ${mcp.tool}`}`;
-      return request === undefined ? 'it is read' : `${request.method} ${request.path}${call}`;
-    }
-  }
-};
-
-const saidAt = (explained: Explained, result: StageResult): string => {
-  const { kind, stage, rule, reason } = result;
-  const name = ruleName(explained, rule);
-  switch (kind) {
-    case 'answered': {
-      const enforced = explained.found?.enforced;
-      return enforced === undefined
-        ? 'answered: a permit covers the name'
-        : `answered, since monitoring answers every name; enforced it is refused: \`${enforced}\``;
-    }
-    case 'refused':
-      return `refused: ${reasonEntry(reason!).summary}`;
-    case 'undecided': {
-      const holds =
-        explained.outcome.path === 'proxy'
-          ? 'the proxy holds the connection'
-          : stage === 'first packet'
-            ? 'the connection opens, but no data passes'
-            : 'no data passes';
-      return `undecided: \`${name}\` has to see more; ${holds}`;
-    }
-    default: {
-      const verdict = kind === 'permit' ? 'permitted' : 'denied';
-      if (reason === 'rule' || reason === 'rule-denies') return `${verdict} by \`${name}\``;
-      const at = rule === 'default' ? '' : ` (at \`${name}\`)`;
-      return `${verdict}: ${reasonEntry(reason!).summary}${at}`;
-    }
-  }
-};
-
-/** Columns for text behind a margin. Lines in a pipe are for grep, so they are not broken. */
-const roomBehind = (margin: number, { isTerminal, width }: Output): number =>
-  isTerminal ? Math.max(40, Math.min(width, 140) - margin) : Number.POSITIVE_INFINITY;
-
-const stagesText = (explained: Explained, out: Output): string => {
-  const { stages } = explained.outcome;
-  const widest = Math.max(...stages.map(({ stage }) => stageTitles[stage].length));
-  const margin = ' '.repeat(widest + 7);
-  return stages
-    .map((result, i) => {
-      const title = stageTitles[result.stage].padEnd(widest);
-      const said = `${learnt(explained, result.stage)} → ${saidAt(explained, result)}`;
-      const [first = '', ...more] = wrap(said, roomBehind(margin.length, out));
-      return `  ${i + 1}. ${title}  ${first}\n${more.map((text) => `${margin}${text}\n`).join('')}`;
-    })
-    .join('');
 };
 
 const outcomeWords: Readonly<Record<ExplainStep['outcome'], string>> = {
@@ -195,13 +82,18 @@ const walkText = (explained: Explained, out: Output): string => {
 };
 
 const assumptions = (explained: Explained): readonly string[] => {
-  const { question, found, policy, outcome } = explained;
+  const { question, found, claimed, policy, outcome } = explained;
   const reachedBytes = outcome.stages.some(({ stage }) => stage !== 'look-up' && stage !== 'first packet');
   const known = question.assumed.filter((text) => reachedBytes || !text.startsWith('the client'));
-  if (found?.assumed !== true || outcome.reason === 'dns-not-permitted') return known;
+  const resolves = (name: DomainName | undefined, address: Address): string =>
+    `\`${name}\` resolves to ${addressWords(policy, address)}${name === question.target.name ? ' (`--address IP`)' : ''}`;
+  const isOther = claimed?.resolved === true && claimed.name !== question.target.name && reachedBytes;
   return [
     ...known,
-    `\`${question.target.name}\` resolves to ${addressWords(policy, found.address)} (\`--address IP\`)`,
+    ...(found?.assumed === true && outcome.reason !== 'dns-not-permitted'
+      ? [resolves(question.target.name, found.address)]
+      : []),
+    ...(isOther && claimed.assumed ? [resolves(claimed.name, claimed.address)] : []),
   ];
 };
 
@@ -247,15 +139,20 @@ const wouldBeText = (explained: Explained): string | undefined => {
   return `With every monitored rule and the containment enforced it would ${still} ${word}, by ${by} [${wouldBe.reason}].`;
 };
 
+/** The DNS mode, where it is not the usual one. */
+const otherMode = ({ prepared }: Explained): string | undefined =>
+  prepared.context.dnsMode === 'synthetic' ? undefined : prepared.context.dnsMode;
+
 export const explanationText = (explained: Explained, out: Output): string => {
   const { style } = out;
   const { outcome, hint } = explained;
   const paint = outcome.verdict === 'permit' ? style.green : style.red;
   const assumed = assumptions(explained);
+  const mode = otherMode(explained);
   const notes = [wouldBeText(explained), laterText(explained)].filter((text) => text !== undefined);
   return [
     `${style.bold(paint(headline(explained)))}\n`,
-    `${style.bold('What happens')}\n${stagesText(explained, out)}`,
+    `${style.bold(mode === undefined ? 'What happens' : `What happens with \`--dns ${mode}\``)}\n${stagesText(explained, out)}`,
     `${style.bold('The rules, in order')}\n${walkText(explained, out)}`,
     ...notes.map((text) => `${text}\n`),
     ...(assumed.length === 0 ? [] : [`${style.bold('Assumed')}\n${assumed.map((text) => `  ${text}\n`).join('')}`]),
@@ -266,11 +163,13 @@ export const explanationText = (explained: Explained, out: Output): string => {
 export const explanationData = (explained: Explained): object => {
   const { outcome, question, agent, found, hint } = explained;
   const { verdict, reason, rule, path, stages, steps, wouldBe } = outcome;
+  const dns = otherMode(explained);
   return {
     verdict,
     reason,
     rule: ruleName(explained, rule),
     path,
+    ...(dns !== undefined && { dns }),
     agent,
     protocol: question.protocol,
     destination: destinationText(explained),

@@ -9,7 +9,6 @@ import {
 } from '@cofferdam/policy';
 import {
   absent,
-  type Decision,
   type Facts,
   known,
   type Path,
@@ -19,7 +18,7 @@ import {
   type Verdict,
   type WouldBe,
 } from '@cofferdam/verdict';
-import type { LookUp } from './look-up.ts';
+import type { Names } from './names.ts';
 import type { Question } from './question.ts';
 
 export type StageName = 'look-up' | 'first packet' | 'ClientHello' | 'first bytes' | 'HTTP request';
@@ -30,6 +29,10 @@ export interface StageResult {
   readonly kind: 'permit' | 'deny' | 'undecided' | 'answered' | 'refused';
   readonly rule: RuleIndex;
   readonly reason?: Reason;
+  /** What the rule waits for, where nothing is decided. */
+  readonly waits?: string;
+  /** In own mode: the proxy connects to the address as written before it knows more, since that is permitted even to a client that claims nothing. */
+  readonly dials?: boolean;
 }
 
 export interface Outcome {
@@ -44,8 +47,17 @@ export interface Outcome {
   readonly wouldBe?: WouldBe;
 }
 
-/** What the client's first bytes tell on a path. On the kernel path a request is never read. */
-const afterFirstBytes = (facts: Facts, question: Question, path: Path): { stage: StageName; facts: Facts } => {
+/**
+ * What the client's first bytes tell on a path. On the kernel path a request is never read. `leads`: what a claimed name says of where the
+ * connection goes.
+ */
+const afterFirstBytes = (
+  begun: Facts,
+  question: Question,
+  path: Path,
+  leads: Partial<Facts>,
+): { stage: StageName; facts: Facts } => {
+  const facts = { ...begun, ...leads };
   const { speech, request, mcp } = question;
   const called = mcp === undefined ? absent : known(mcp);
   switch (speech.kind) {
@@ -75,17 +87,49 @@ const afterFirstBytes = (facts: Facts, question: Question, path: Path): { stage:
   }
 };
 
-const resultOf = (stage: StageName, decision: Decision): StageResult =>
-  decision.kind === 'undecided'
-    ? { stage, kind: 'undecided', rule: decision.rule }
-    : { stage, kind: decision.verdict, rule: decision.rule, reason: decision.reason };
+/** In own mode the proxy resolves the name that the client claims, and goes there. */
+const whereLeads = ({ claimed }: Names, enforced: boolean): Partial<Facts> =>
+  claimed !== undefined && (enforced ? claimed.resolvedEnforced : claimed.resolved)
+    ? { addressNames: [claimed.name], destination: claimed.address }
+    : {};
+
+/** All that the client says. In own mode as the proxy would read it, on whichever path: what its name leads to was looked up here. */
+const wholeOf = (
+  first: Facts,
+  question: Question,
+  path: Path,
+  names: Names,
+  dnsMode: Prepared['context']['dnsMode'],
+): Facts => {
+  const leads = whereLeads(names, true);
+  if (dnsMode !== 'own') return afterFirstBytes(first, question, path, leads).facts;
+  const { path: _chosen, ...said } = afterFirstBytes(first, question, 'proxy', leads).facts;
+  return said;
+};
+
+/** Whether a client that never claims a name is permitted where it goes by itself. */
+const dialsAtOnce = (prepared: Prepared, first: Facts, path: Path): boolean => {
+  const silent: Facts = { ...first, path, tls: absent, claimedName: absent, request: absent, mcp: absent };
+  const decision = evaluatePrepared(prepared, silent);
+  return decision.kind === 'decided' && decision.verdict === 'permit';
+};
+
+const resultOf = (prepared: Prepared, stage: StageName, facts: Facts): StageResult => {
+  const { decision, steps } = explainPrepared(prepared, facts);
+  if (decision.kind === 'decided')
+    return { stage, kind: decision.verdict, rule: decision.rule, reason: decision.reason };
+  const waits = steps.find(({ index }) => index === decision.rule)?.because;
+  return { stage, kind: 'undecided', rule: decision.rule, ...(waits !== undefined && { waits }) };
+};
 
 /** Lives one connection from the look-up of its name to its verdict, as the gateway would. */
-export const runStages = (prepared: Prepared, first: Facts, question: Question, found: LookUp | undefined): Outcome => {
+export const runStages = (prepared: Prepared, first: Facts, question: Question, names: Names): Outcome => {
+  const { found } = names;
+  const { dnsMode } = prepared.context;
   const stages: StageResult[] = [];
   const end = (facts: Facts, verdict: Verdict, reason: Reason, rule: RuleIndex, path: Path): Outcome => {
     // What monitored rules would do is asked with all that the client says, whether or not it came to that.
-    const whole = question.protocol === 'tcp' ? afterFirstBytes(first, question, path).facts : facts;
+    const whole = question.protocol === 'tcp' ? wholeOf(first, question, path, names, dnsMode) : facts;
     const refusedAnyhow = found !== undefined && found.outcome !== 'answered' && found.enforced !== undefined;
     const wouldBe = refusedAnyhow ? undefined : wouldBePrepared(prepared, whole);
     const walked = explainPrepared(prepared, facts).steps;
@@ -98,11 +142,12 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
     stages.push({ stage: 'look-up', kind: 'refused', rule: 'default', reason: found.outcome });
     return end(first, 'deny', found.outcome, 'default', 'kernel');
   }
-  if (found !== undefined) stages.push({ stage: 'look-up', kind: 'answered', rule: 'default' });
+  if (found !== undefined && dnsMode !== 'own') stages.push({ stage: 'look-up', kind: 'answered', rule: 'default' });
 
   const atPacket = evaluatePrepared(prepared, first);
-  stages.push(resultOf('first packet', atPacket));
   const { path } = atPacket;
+  const dials = dnsMode === 'own' && path === 'proxy' && dialsAtOnce(prepared, first, path);
+  stages.push({ ...resultOf(prepared, 'first packet', first), ...(dials && { dials }) });
   if (question.protocol !== 'tcp' || (atPacket.kind === 'decided' && atPacket.verdict === 'deny')) {
     return atPacket.kind === 'decided'
       ? end(first, atPacket.verdict, atPacket.reason, atPacket.rule, path)
@@ -110,13 +155,13 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
   }
 
   // A permit at the first packet may still be belied by the name that the client asks for, or by a request on the proxy.
-  const next = afterFirstBytes(first, question, path);
+  const next = afterFirstBytes(first, question, path, path === 'proxy' ? whereLeads(names, false) : {});
   const atBytes = evaluatePrepared(prepared, next.facts);
   const lifted = atPacket.kind === 'decided' && atPacket.reason === 'monitored';
   if (atPacket.kind === 'decided' && !atPacket.restsOnName && !lifted && path === 'kernel') {
     return end(first, atPacket.verdict, atPacket.reason, atPacket.rule, path);
   }
-  stages.push(resultOf(next.stage, atBytes));
+  stages.push(resultOf(prepared, next.stage, next.facts));
   if (atBytes.kind === 'decided') return end(next.facts, atBytes.verdict, atBytes.reason, atBytes.rule, path);
   if (next.stage !== 'ClientHello') return closed(prepared, next.facts, path, end);
 
@@ -132,12 +177,12 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
  * to decide.
  */
 const withoutNameless = (prepared: Prepared, steps: readonly ExplainStep[], reason: Reason): readonly ExplainStep[] => {
+  const remedy = prepared.context.dnsMode === 'synthetic' ? 'add `web`' : 'add `web`, or name the host by `hostname`';
   const shown = steps.map((step): ExplainStep => {
     const rule = step.index === 'default' ? undefined : prepared.rules[step.index]?.rule;
     if (rule?.action !== 'permit' || rule.web !== undefined) return step;
     if (step.outcome !== 'decides' && step.outcome !== 'waits') return step;
-    const because =
-      'it permits the address whatever its name, but has no `web`: such a rule makes no name resolvable; add `web`';
+    const because = `it permits the address whatever its name, but has no \`web\`: such a rule makes no name resolvable; ${remedy}`;
     return { ...step, outcome: 'no-match', because };
   });
   if (shown.some(({ outcome }) => outcome === 'decides')) return shown;

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
+import { interfaceIndex } from '@cofferdam/datapath';
 import { removeNetworkGateway } from '@cofferdam/gateway';
 import { defineCommand } from '../command.ts';
+import { dnsModeOf, dnsOption } from '../dns-mode.ts';
 import { loadPolicy } from '../load-policy.ts';
 import { listed } from '../nearest.ts';
 import { RunError } from '../run/options.ts';
@@ -13,6 +15,7 @@ import { defaultName, serve } from './serve.ts';
 const nameShape = /^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$/;
 /** IFNAMSIZ of <linux/if.h> is 16, the final zero among them. */
 const interfaceShape = /^[^\s/,]{1,15}$/;
+const isInterface = (name: string): boolean => interfaceShape.test(name) && interfaceIndex(name) !== 0;
 
 /** `cofferdam gateway`: the command line around `serve`. */
 export const gatewayCommand = defineCommand({
@@ -42,6 +45,11 @@ export const gatewayCommand = defineCommand({
       value: 'IFACE',
       summary: 'an interface behind which agents live; several with commas, or given again',
     },
+    upstream: {
+      kind: 'value',
+      value: 'IFACE',
+      summary: 'let agents’ traffic leave this machine by this interface only, whatever its routes say',
+    },
     name: {
       kind: 'value',
       value: 'NAME',
@@ -51,6 +59,9 @@ export const gatewayCommand = defineCommand({
       kind: 'flag',
       summary: 'deny nothing but reserved addresses and the gateway’s own ports, and record what would have been',
     },
+    dns: dnsOption(
+      'how agents learn names: by addresses that stand for one name, by real addresses that are remembered, or from resolvers of their own; synthetic where nothing is said',
+    ),
     resolver: { kind: 'list', value: 'IP', summary: 'ask this resolver instead of those in /etc/resolv.conf' },
     forward: {
       kind: 'list',
@@ -75,6 +86,10 @@ export const gatewayCommand = defineCommand({
     {
       line: 'sudo cofferdam gateway -p policies/ --agents eth1,eth2 --monitor',
       what: 'of two, to see first what would be denied',
+    },
+    {
+      line: 'sudo cofferdam gateway -p policies/ --agents eth1 --dns track',
+      what: 'for agents that need the real addresses of names',
     },
     { line: 'sudo cofferdam gateway remove', what: 'take it away, and give the interfaces back' },
   ],
@@ -114,6 +129,12 @@ export const gatewayCommand = defineCommand({
       const bad = agents.find((one) => !interfaceShape.test(one));
       if (bad !== undefined)
         return fail(`--agents: \`${bad}\` is not the name of an interface`, '`ip -br link` shows what there is');
+      const { upstream } = values;
+      if (upstream !== undefined && (!isInterface(upstream) || agents.includes(upstream)))
+        return fail(
+          `--upstream: \`${upstream}\` is no interface that leads out`,
+          'name one that this machine keeps; `ip -br link` shows what there is',
+        );
       if (values.policy.length === 0)
         return fail('`gateway` needs a policy', 'give a file or a directory: `--policy /etc/cofferdam`');
       const forward = parseForwards(values.forward);
@@ -138,8 +159,10 @@ export const gatewayCommand = defineCommand({
           agents,
           policies,
           monitor: values.monitor,
+          dnsMode: dnsModeOf(values.dns),
           resolvers: upstreamResolvers(values.resolver),
           forward: forward.value,
+          upstream,
           metrics: metrics?.value,
           log: values.log === undefined ? undefined : resolve(values.log),
         },

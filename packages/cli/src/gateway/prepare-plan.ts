@@ -3,7 +3,7 @@ import { type CompileDiagnostic, compile } from '@cofferdam/compiler';
 import type { SubnetInterface } from '@cofferdam/datapath';
 import { gatewayAddresses, localAddresses } from '@cofferdam/gateway';
 import { type Address, type DomainName, formatAddress, prefixContains } from '@cofferdam/net';
-import { type LoadedPlan, loadPlan } from '@cofferdam/plan';
+import { type DnsMode, type LoadedPlan, loadPlan } from '@cofferdam/plan';
 import type { PolicySet, Workload } from '@cofferdam/policy';
 import { listed } from '../nearest.ts';
 
@@ -19,6 +19,7 @@ export interface PlanContext {
   readonly interfaces: readonly SubnetInterface[];
   readonly resolved: ReadonlyMap<DomainName, readonly Address[]>;
   readonly monitor: boolean;
+  readonly dnsMode: DnsMode;
   readonly revision: number;
 }
 
@@ -37,12 +38,12 @@ const misplaced = ({ name, addresses, interface: on }: Workload, interfaces: rea
 };
 
 export const preparePlan = (policy: PolicySet, context: PlanContext): PreparedPlan => {
-  const { interfaces, resolved, monitor, revision } = context;
+  const { interfaces, resolved, monitor, dnsMode, revision } = context;
   const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
   const { plan, diagnostics } = compile(policy, {
     workloads: policy.inventory,
     resolved,
-    dnsMode: 'synthetic',
+    dnsMode,
     // Those of this machine, in its namespace and in the gateway's: no name reaches them.
     gatewayAddresses: [...gatewayAddresses, ...interfaces.flatMap(({ own }) => own), ...localAddresses()],
     monitor,

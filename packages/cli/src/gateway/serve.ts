@@ -8,7 +8,9 @@ import {
   type UpstreamServer,
 } from '@cofferdam/gateway';
 import { formatAddress, formatPrefix } from '@cofferdam/net';
+import type { DnsMode } from '@cofferdam/plan';
 import type { PolicySet } from '@cofferdam/policy';
+import { dnsRisk } from '../dns-mode.ts';
 import { resolveHostnames } from '../hostnames.ts';
 import { type RunState, runStatusSocket, startTicksOf } from '../run-directory.ts';
 import { counted } from '../text.ts';
@@ -24,8 +26,10 @@ export interface ServeOptions {
   /** Files and directories, the inventory's among them. */
   readonly policies: readonly string[];
   readonly monitor: boolean;
+  readonly dnsMode: DnsMode;
   readonly resolvers: readonly UpstreamServer[];
   readonly forward: readonly ForwardedZone[];
+  readonly upstream: string | undefined;
   readonly metrics: MetricsAddress | undefined;
   readonly log: string | undefined;
 }
@@ -49,22 +53,32 @@ const nextRevision = (last: number): number => Math.max(last + 1, Math.floor(Dat
 
 const rulesIn = (policy: PolicySet): number => policy.rulesets.reduce((sum, { rules }) => sum + rules.length, 0);
 
-const announce = (gateway: NetworkGateway, options: ServeOptions, policy: PolicySet, console: ServeConsole): void => {
+/** What a start says of the gateway. */
+export const announce = (
+  gateway: Pick<NetworkGateway, 'interfaces' | 'standing'>,
+  options: Pick<ServeOptions, 'name' | 'monitor' | 'dnsMode'>,
+  policy: PolicySet,
+  console: ServeConsole,
+): void => {
+  const { name: called, monitor, dnsMode } = options;
   const places = gateway.interfaces.map(
     ({ name, own, behind }) =>
       `${name} (${own.map(formatAddress).join(', ')}; agents in ${behind.map(formatPrefix).join(', ')})`,
   );
   console.say(
-    `gateway ${options.name} ${gateway.standing ? 'goes on' : 'stands'}: ${places.join(', ')}; ` +
-      `${counted(rulesIn(policy), 'rule')}, ${counted(policy.inventory.length, 'workload')}${options.monitor ? ', monitored' : ''}`,
+    `gateway ${called} ${gateway.standing ? 'goes on' : 'stands'}: ${places.join(', ')}; ` +
+      `${counted(rulesIn(policy), 'rule')}, ${counted(policy.inventory.length, 'workload')}${monitor ? ', monitored' : ''}` +
+      `${dnsMode === 'synthetic' ? '' : `; dns: ${dnsMode}`}`,
   );
+  const risk = dnsRisk(dnsMode);
+  if (risk !== undefined) console.warn(risk);
 };
 
 /** The policy with its hostnames resolved, ready to be compiled for the gateway's interfaces. */
 const prepared = async (policy: PolicySet, options: ServeOptions, revision: number) => {
   const resolved = await resolveHostnames(policy, options.resolvers);
   return (interfaces: NetworkGateway['interfaces']): PreparedPlan =>
-    preparePlan(policy, { interfaces, resolved, monitor: options.monitor, revision });
+    preparePlan(policy, { interfaces, resolved, monitor: options.monitor, dnsMode: options.dnsMode, revision });
 };
 
 const tell = ({ diagnostics, warnings }: PreparedPlan, console: ServeConsole): void => {
@@ -108,6 +122,7 @@ export const serve = async (
     forward: options.forward,
     emit: (record) => log?.write(record),
     statusSocket: { path: runStatusSocket(gatewayId(options.name)) },
+    ...(options.upstream === undefined ? {} : { upstream: options.upstream }),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
     warn: console.warn,
     isAlive,

@@ -1,5 +1,6 @@
 import { err, ok, type Result } from '@cofferdam/net';
 import type { PolicySource } from '@cofferdam/policy';
+import { dnsModes } from '../dns-mode.ts';
 import type { RunOptions } from '../run/options.ts';
 
 /**
@@ -8,7 +9,7 @@ import type { RunOptions } from '../run/options.ts';
  *
  * Nothing in a request says who the caller is: the kernel does.
  */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 export const socketPath = '/run/cofferdam/helper.sock';
 export const defaultGroup = 'cofferdam';
@@ -86,17 +87,19 @@ const refusal = (what: string): Result<never> =>
   err('bad-request', `the helper does not understand the request: ${what}`, 'run `sudo cofferdam install` again');
 
 const optionsOf = (given: Fields): RunRequest['options'] | undefined => {
-  const { agent, labels, monitor, resolvers, shares, publish, hostPorts, log, quiet, command } = given;
+  const { agent, labels, monitor, dnsMode, resolvers, shares, publish, hostPorts, log, quiet, command } = given;
   const labelled = fieldsOf(labels);
+  const mode = dnsModes.find((one) => one === dnsMode);
   if (agent !== undefined && !isText(agent)) return undefined;
   if (log !== undefined && !isPath(log)) return undefined;
   if (labelled === undefined || !Object.values(labelled).every(isText)) return undefined;
   if (typeof monitor !== 'boolean' || typeof quiet !== 'boolean') return undefined;
+  if (mode === undefined) return undefined;
   if (!isTexts(resolvers) || !Array.isArray(shares) || !shares.every(isPath)) return undefined;
   if (!isPorts(publish) || !isPorts(hostPorts)) return undefined;
   if (!isTexts(command) || command.length === 0) return undefined;
   const kept = Object.fromEntries(Object.entries(labelled).map(([key, value]) => [key, String(value)]));
-  return { agent, labels: kept, monitor, resolvers, shares, publish, hostPorts, log, quiet, command };
+  return { agent, labels: kept, monitor, dnsMode: mode, resolvers, shares, publish, hostPorts, log, quiet, command };
 };
 
 const parsed = (text: string): Fields | undefined => {

@@ -1,4 +1,5 @@
 import { defineCommand, jsonOption } from '../command.ts';
+import { dnsOption } from '../dns-mode.ts';
 
 export const replayCommand = defineCommand({
   name: 'replay',
@@ -21,6 +22,7 @@ export const replayCommand = defineCommand({
       summary: 'treat the monitored containment of this SmartGroup as enforced; may be given again',
     },
     'promote-all': { kind: 'flag', summary: 'treat every monitored rule and containment as enforced' },
+    dns: dnsOption('the mode of the gateway that recorded; synthetic where nothing is said'),
     top: { kind: 'value', value: 'NUMBER', summary: 'show so many lines of changes; 50 where nothing is said' },
     json: jsonOption,
   },
@@ -33,6 +35,10 @@ export const replayCommand = defineCommand({
     {
       line: 'cofferdam replay -p policies/ --promote-all --json flows.jsonl | jq .counts',
       what: 'and enforcing everything, for a program',
+    },
+    {
+      line: 'cofferdam replay -p policies/ --dns track flows.jsonl',
+      what: 'of a gateway that ran with `--dns track`',
     },
   ],
   exitCodes: { 0: 'replayed, whatever would change', 1: 'the policy has errors, or a log cannot be read' },

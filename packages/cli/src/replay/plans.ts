@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { compile } from '@cofferdam/compiler';
 import type { AnyRecord, FlowRecord } from '@cofferdam/flows';
 import { type Address, parsePrefix } from '@cofferdam/net';
-import { agentOf, type LoadedPlan, loadPlan } from '@cofferdam/plan';
+import { agentOf, type DnsMode, type LoadedPlan, loadPlan } from '@cofferdam/plan';
 import type { EvaluationContext, PolicySet, Selector, Workload } from '@cofferdam/policy';
 import { agentNamed, type ReplayPlan } from '@cofferdam/replay';
 import { runAddresses } from '../agent-inventory.ts';
@@ -47,7 +47,8 @@ const withAnyHost = (policy: PolicySet): PolicySet | undefined => {
   return { ...policy, smartGroups: new Map(widened.map((group) => [group.name, group])) };
 };
 
-export const createPlans = (policy: PolicySet): Plans => {
+/** `dnsMode`: that of the gateway which recorded, since records hold what was known in it. */
+export const createPlans = (policy: PolicySet, dnsMode: DnsMode): Plans => {
   const timed = isTimed(policy);
   const anyHost = withAnyHost(policy);
   const learnt = new Map<string, Workload>();
@@ -57,7 +58,7 @@ export const createPlans = (policy: PolicySet): Plans => {
     const context: EvaluationContext = {
       workloads: [...policy.inventory, ...learnt.values()],
       resolved: new Map(),
-      dnsMode: 'synthetic',
+      dnsMode,
       gatewayAddresses: runAddresses.gateway,
       monitor: false,
     };

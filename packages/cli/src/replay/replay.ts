@@ -2,6 +2,7 @@ import type { AnyRecord } from '@cofferdam/flows';
 import { quote } from '@cofferdam/net';
 import { createReplay, createTally, type Replay } from '@cofferdam/replay';
 import type { Context } from '../command.ts';
+import { dnsModeOf } from '../dns-mode.ts';
 import { because, Damage, openLog, takeLine, takeRest } from '../flows/read-log.ts';
 import { loadPolicy } from '../load-policy.ts';
 import type { replayCommand } from './command.ts';
@@ -27,7 +28,7 @@ export const replay = (context: Context<typeof replayCommand.options>): number =
   });
   if (!promotion.ok) return fail(promotion.error.message, promotion.error.help);
 
-  const plans = createPlans(promotion.value.policy);
+  const plans = createPlans(promotion.value.policy, dnsModeOf(values.dns));
   const tally = createTally();
   const seen = { flow: 0, request: 0, dns: 0, suppressed: 0 };
   let first = Number.POSITIVE_INFINITY;

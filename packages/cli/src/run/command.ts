@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { parseLabels } from '../agent-inventory.ts';
 import { defineCommand } from '../command.ts';
+import { dnsModeOf, dnsOption } from '../dns-mode.ts';
 import { connectToHelper, runByHelper } from '../helper/run-by-helper.ts';
 import { loadPolicy } from '../load-policy.ts';
 import { type Console, contain } from './contain.ts';
@@ -34,6 +35,9 @@ export const runCommand = defineCommand({
       kind: 'flag',
       summary: 'deny nothing but reserved addresses and the gateway’s own ports, and say what would have been',
     },
+    dns: dnsOption(
+      'how CMD learns names: by addresses that stand for one name, by real addresses that are remembered, or unseen; synthetic where nothing is said',
+    ),
     resolver: { kind: 'list', value: 'IP', summary: 'ask this resolver instead of those in /etc/resolv.conf' },
     share: {
       kind: 'list',
@@ -74,6 +78,10 @@ export const runCommand = defineCommand({
       line: 'sudo cofferdam run -p p.yaml --host-port 11434 -- ./my-agent',
       what: 'with a model that this machine serves',
     },
+    {
+      line: 'sudo cofferdam run -p p.yaml --dns track -- ./my-agent',
+      what: 'for a program that refuses addresses which stand for names',
+    },
   ],
   exitCodes: {
     125: 'the run could not be made: policy, privileges, kernel',
@@ -90,6 +98,7 @@ export const runCommand = defineCommand({
         agent: values.agent,
         labels: labels.value,
         monitor: values.monitor,
+        dnsMode: dnsModeOf(values.dns),
         resolvers: values.resolver,
         shares: values.share.map((path) => resolve(path)),
         publish: [...new Set(values.publish.map((text) => parsePort('--publish', text)))],

@@ -11,6 +11,7 @@ import {
   type StandardStream,
   startSandbox,
 } from '@cofferdam/sandbox';
+import { dnsRisk } from '../dns-mode.ts';
 import type { Environment } from '../output.ts';
 import {
   createRunDirectory,
@@ -107,7 +108,7 @@ export const contain = async (
     caller.reader,
   );
   const sinks = [openFlowSink(flowsFile(run), mostLogBytes), ...(log === undefined ? [] : [log])];
-  const reporter = createReporter(groupOf(policy, agent), holdFor);
+  const reporter = createReporter(groupOf(policy, agent), holdFor, options.dnsMode);
   const said = (text: string): void => {
     if (!options.quiet) for (const line of text.split('\n')) console.say(line);
   };
@@ -145,6 +146,8 @@ export const contain = async (
       isAlive: isLiveRun,
     });
     if (!options.quiet) for (const line of openings(options)) console.say(line);
+    const risk = dnsRisk(options.dnsMode);
+    if (risk !== undefined) console.warn(risk);
     renewal = renewPlan(gateway, policy, options, resolvers, console);
     if (caller.gone?.aborted === true) throw new RunError('nobody waits for the run any more', '');
     const code = await command(gateway, caller, options, console, (sandbox) => {

@@ -1,9 +1,12 @@
+import type { DnsMode } from '@cofferdam/plan';
+
 /** What `cofferdam run` was asked to do, read from its words. */
 export interface RunOptions {
   readonly policies: readonly string[];
   readonly agent: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly monitor: boolean;
+  readonly dnsMode: DnsMode;
   readonly resolvers: readonly string[];
   readonly shares: readonly string[];
   readonly publish: readonly number[];

@@ -17,7 +17,7 @@ export interface PreparedRun {
 
 export const prepareRun = async (
   policy: PolicySet,
-  options: Pick<RunOptions, 'agent' | 'labels' | 'monitor'>,
+  options: Pick<RunOptions, 'agent' | 'labels' | 'monitor' | 'dnsMode'>,
   resolvers: readonly UpstreamServer[],
   revision: number,
 ): Promise<PreparedRun> => {
@@ -30,7 +30,7 @@ export const prepareRun = async (
   const context: EvaluationContext = {
     workloads: [workload, ...otherWorkloads(policy, [workload.name])],
     resolved: await resolveHostnames(policy, resolvers),
-    dnsMode: 'synthetic',
+    dnsMode: options.dnsMode,
     // Those of this machine in the namespace we are in are the gateway's: no name reaches them.
     gatewayAddresses: [...gatewayAddresses, ...localAddresses()],
     monitor: options.monitor,

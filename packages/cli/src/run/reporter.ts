@@ -17,9 +17,11 @@ import {
   verdictText,
 } from '@cofferdam/flows';
 import { formatAddress } from '@cofferdam/net';
+import type { DnsMode } from '@cofferdam/plan';
 import { reasonEntry } from '@cofferdam/verdict';
 import { bytesText } from '../bytes-text.ts';
 import { deniedAddress } from '../denied-address.ts';
+import { answerAdvice, nameCure } from '../name-cure.ts';
 
 /** What a run says on stderr: a line for each new denial as it happens, and a table at the end. Pure: lines out. */
 export interface Reporter {
@@ -62,10 +64,10 @@ const protocolOf = (record: Met): string =>
 
 const question = (record: DnsRecord): string => `${record.agent.name ?? ''} ${record.name}`;
 const isAnswered = (record: AnyRecord): record is DnsRecord =>
-  record.kind === 'dns' && record.verdict === 'permit' && record.synthetic.length > 0;
+  record.kind === 'dns' && record.verdict === 'permit' && (record.synthetic.length > 0 || record.addresses.length > 0);
 
 /** In few words, what would permit it. Empty: nothing the policy could say would. */
-const remedy = (record: Met, group: string): string => {
+const remedy = (record: Met, group: string, dnsMode: DnsMode): string => {
   const found = hint(record, { group });
   if (found === undefined) return '';
   if (found.kind === 'advice') return found.note;
@@ -82,11 +84,14 @@ const remedy = (record: Met, group: string): string => {
   if (record.kind === 'dns') return `add \`${sanitise(record.name)}\` to the \`web\` of a permit rule`;
   const { address, port } = record.destination;
   const over = port === undefined ? record.protocol : `${record.protocol} port ${port}`;
-  const name = reason === 'quic' ? undefined : record.addressNames[0];
-  if (name !== undefined) {
+  const cure = reason === 'quic' ? undefined : nameCure(dnsMode, record);
+  if (cure?.by === 'answer') return answerAdvice(sanitise(cure.name));
+  if (cure?.by === 'hostname')
+    return `permit ${over} to a SmartGroup with \`hostname: ${sanitise(cure.name)}\`, in a rule without \`web\``;
+  if (cure !== undefined) {
     return http === undefined
-      ? `add \`${sanitise(name)}\` to the \`web\` of a permit rule for ${over}`
-      : `write a permit rule for ${over} with \`${sanitise(name)}\` in its \`web\`, ${only.slice(' with '.length)}`;
+      ? `add \`${sanitise(cure.name)}\` to the \`web\` of a permit rule for ${over}`
+      : `write a permit rule for ${over} with \`${sanitise(cure.name)}\` in its \`web\`, ${only.slice(' with '.length)}`;
   }
   return `permit ${over} to a SmartGroup with \`cidr: ${formatAddress(address)}/${address.family === 4 ? 32 : 128}\`${only}`;
 };
@@ -108,10 +113,10 @@ const detailsOf = (records: readonly AnyRecord[]): ReadonlyMap<string, ReadonlyS
   return details;
 };
 
-const cureOf = (record: Met, group: string): string => {
+const cureOf = (record: Met, group: string, dnsMode: DnsMode): string => {
   if (decisiveReason(record) === 'dns-upstream')
     return 'help: `sudo cofferdam doctor` shows which resolvers answer; `--resolver IP` asks another';
-  const cure = remedy(record, group);
+  const cure = remedy(record, group, dnsMode);
   return cure === '' ? '' : `to permit it: ${cure}`;
 };
 
@@ -119,7 +124,7 @@ const cureOf = (record: Met, group: string): string => {
  * `group`: the SmartGroup that a cure names. `holdFor`: for how many milliseconds a name that is denied for its addresses in one family
  * is not said, since the answer in the other family may still come and make it moot; 0 says it at once.
  */
-export const createReporter = (group: string, holdFor = 0): Reporter => {
+export const createReporter = (group: string, holdFor = 0, dnsMode: DnsMode = 'synthetic'): Reporter => {
   const said = new Set<string>();
   let held: readonly Met[] = [];
   const records: AnyRecord[] = [];
@@ -138,7 +143,7 @@ export const createReporter = (group: string, holdFor = 0): Reporter => {
     if (said.size < kept) said.add(key);
     const word = record.verdict === 'deny' ? 'denied' : 'would deny';
     const by = decider === '' ? '' : ` by ${decider}`;
-    const cure = cureOf(record, group);
+    const cure = cureOf(record, group, dnsMode);
     return `${word} ${protocolOf(record)} ${subject(record)}${by} (${reason}: ${reasonEntry(reason).summary})${cure === '' ? '' : `\n  ${cure}`}`;
   };
 

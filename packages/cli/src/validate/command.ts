@@ -1,4 +1,5 @@
 import { defineCommand, jsonOption } from '../command.ts';
+import { dnsOption } from '../dns-mode.ts';
 
 export const validateCommand = defineCommand({
   name: 'validate',
@@ -16,12 +17,14 @@ export const validateCommand = defineCommand({
       summary: 'text for people, json for programs, sarif for code scanning',
     },
     json: { ...jsonOption, summary: 'the same as `--format json`' },
+    dns: dnsOption('warn also of rules that can never match in this mode of `run` and `gateway`'),
     strict: { kind: 'flag', summary: 'let warnings count as errors' },
   },
   examples: [
     { line: 'cofferdam validate policy.yaml', what: 'check one file' },
     { line: 'cofferdam validate policies/ --strict', what: 'check a directory in continuous integration' },
     { line: 'cofferdam validate policies/ --format sarif > cofferdam.sarif', what: 'annotate pull requests' },
+    { line: 'cofferdam validate policies/ --dns track', what: 'before a gateway is started with `--dns track`' },
     { line: 'cofferdam help unknown-key', what: 'learn more about a code' },
   ],
   exitCodes: { 0: 'the set is valid', 1: 'it has errors, or warnings with `--strict`' },

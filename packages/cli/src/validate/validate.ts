@@ -1,5 +1,6 @@
 import { type PolicySet, parsePolicy } from '@cofferdam/policy';
 import type { Context } from '../command.ts';
+import { dnsModeOf } from '../dns-mode.ts';
 import { errorsIn, type Findings, findingsData, findingsSarif, findingsText, warningsIn } from '../findings.ts';
 import { readPolicyFiles } from '../policy-files.ts';
 import { counted } from '../text.ts';
@@ -12,7 +13,7 @@ export const validate = (context: Context<typeof validateCommand.options>): numb
   }
   const format = values.json ? 'json' : (values.format ?? 'text');
   const { sources, problems } = readPolicyFiles(operands);
-  const { policy, diagnostics } = parsePolicy(sources, { now: Date.now() });
+  const { policy, diagnostics } = parsePolicy(sources, { now: Date.now(), dnsMode: dnsModeOf(values.dns) });
   const findings: Findings = { problems, diagnostics };
   const errors = errorsIn(findings);
   const warnings = warningsIn(findings);

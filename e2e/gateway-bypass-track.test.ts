@@ -1,0 +1,3 @@
+import { bypasses } from './gateway-bypass.ts';
+
+bypasses('track');

@@ -1,0 +1,82 @@
+import { type Address, authorityName, type DomainName, formatAddress } from '@cofferdam/net';
+import { absent, type Fact, type Facts, known, type RequestFacts, unreadable } from '@cofferdam/verdict';
+import type { RequestHead } from '@cofferdam/wire';
+import type { Gate, GateAgent } from './gate.ts';
+import { pathOf } from './http-head-text.ts';
+import { denial, type Settled } from './judgement.ts';
+
+/** What one request says, as facts, and the name it is forwarded under. */
+export interface ReadRequest {
+  readonly facts: Pick<Facts, 'tls' | 'claimedName' | 'request' | 'mcp'>;
+  readonly path: string | undefined;
+  readonly name: DomainName | undefined;
+  /** Known before policy is asked: a denial that holds whatever the rules say. */
+  readonly denied: 'authority-mismatch' | 'request-unreadable' | undefined;
+}
+
+const authorityOf = (head: RequestHead): string | undefined =>
+  head.target.form === 'absolute' ? head.target.authority : head.host;
+
+const claimedNameOf = (head: RequestHead, facts: Facts, written: Address): Fact<DomainName> => {
+  const authority = authorityOf(head);
+  if (authority === undefined) return absent;
+  const read = authorityName(authority, facts.destinationPort ?? 80, written);
+  return read.kind === 'name' ? known(read.name) : read.kind === 'address' ? absent : unreadable;
+};
+
+/** `Upgrade: h2c` and CONNECT lead out of what is read here; a URL of another scheme is for another port. */
+const isRefused = (head: RequestHead): boolean =>
+  head.upgradeToH2c || head.method === 'CONNECT' || (head.target.form === 'absolute' && head.target.scheme !== 'http');
+
+/** A literal is no domain name; as a host it stands here as text that no pattern matches. */
+const literal = ({ destination }: Facts): DomainName => formatAddress(destination) as DomainName;
+
+/**
+ * Reads the head of a request. `facts`: of the flow so far; `written`: the address that the client connected to; `first`: what the first request of
+ * the connection claimed.
+ */
+export const readRequest = (
+  head: RequestHead,
+  facts: Facts,
+  written: Address,
+  first: Fact<DomainName> | undefined,
+): ReadRequest => {
+  const claimedName = claimedNameOf(head, facts, written);
+  const path = pathOf(head);
+  const name = claimedName.state === 'known' ? claimedName.value : undefined;
+  const [only, ...others] = facts.addressNames;
+  const host = name ?? (others.length === 0 ? only : undefined) ?? literal(facts);
+  const request: Fact<RequestFacts> =
+    path === undefined ? unreadable : known({ method: head.method, scheme: 'http', host, path });
+  const changed =
+    first !== undefined && (first.state !== claimedName.state || (first.state === 'known' && first.value !== name));
+  return {
+    facts: { tls: absent, claimedName, request, mcp: head.framing.kind === 'none' ? absent : unreadable },
+    path,
+    name,
+    denied: isRefused(head)
+      ? 'request-unreadable'
+      : !head.authoritiesAgree || changed
+        ? 'authority-mismatch'
+        : undefined,
+  };
+};
+
+/** What becomes of a request that the walk judged as `walked`. */
+export const settleRequest = (
+  head: RequestHead,
+  read: ReadRequest,
+  walked: Settled,
+  agent: GateAgent,
+  gate: Gate | undefined,
+): Settled => {
+  if (walked.kind === 'deny') return walked;
+  if (read.denied !== undefined) {
+    // CONNECT and h2c are never lifted: what would pass then is a tunnel to wherever the server goes.
+    const lifting = read.denied === 'authority-mismatch' ? agent : undefined;
+    return denial(lifting, walked.rule, 'request', read.denied);
+  }
+  const webSocket = head.upgrade.includes('websocket');
+  const readsOn = gate?.rule(walked.rule)?.readsRequests === true;
+  return webSocket && readsOn ? denial(agent, walked.rule, 'request', 'request-unreadable') : walked;
+};

@@ -224,7 +224,6 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   });
   receive = flowLog.receive;
   const untold = createUntoldDenials(kernel.uses());
-  const poll = setInterval(kernel.poll, pollMilliseconds);
   const resets = openResets(gateway);
   undo(resets.close);
   const probes = new Set<NodeJS.Timeout>();
@@ -239,6 +238,8 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
       probes.add(timer);
     },
   });
+  // Nothing between these and what ends them may fail: a process goes on for its timers.
+  const poll = setInterval(kernel.poll, pollMilliseconds);
   const hours = setInterval(cutFlows.look, hourMilliseconds);
   const sweep = setInterval(() => {
     flowLog.sweep(kernel.flows(), bootTime());

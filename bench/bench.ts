@@ -9,6 +9,7 @@ import { checkVariant } from './checks.ts';
 import { compileTimes } from './compile.ts';
 import { measureDns } from './dns-rounds.ts';
 import { makeFiles } from './files.ts';
+import { floodRows, measureFlood } from './flood-rounds.ts';
 import { buildPrograms } from './load.ts';
 import { busyShare, machine } from './machine.ts';
 import { timeOfNftList } from './nft-load.ts';
@@ -84,6 +85,7 @@ try {
   );
   print(trafficTable(traffic));
 
+  const flooded = await measureFlood([variants[0]!, middling!.variant], files, options);
   say('program statistics');
   const programs = await programTimes(ownVariants, files, {
     connections: quick ? 100 : 2000,
@@ -103,6 +105,7 @@ try {
 
   const rows = [
     ...trafficRows(traffic),
+    ...floodRows(flooded),
     ...programRows(programs),
     ...dnsRows(dns),
     ...changeRows({ compiling, change, large, nftLoad, rules: largest!.rules }),
@@ -117,6 +120,7 @@ try {
     machine: machine(),
     busy,
     traffic: inOrder(told),
+    flooded: inOrder(flooded),
     programs: inOrder(programs),
     dns: inOrder(asked),
     compiling,

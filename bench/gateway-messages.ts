@@ -5,6 +5,8 @@ export type GatewayRequest =
   | { readonly ask: 'statistics' }
   | { readonly ask: 'memory' }
   | { readonly ask: 'flows' }
+  /** Holds each agent to its share, as a gateway of a network does, or to none. */
+  | { readonly ask: 'quotas'; readonly on: boolean }
   /** Compiles a plan and puts it in force. Without groups: the rules that are measured. */
   | { readonly ask: 'renew'; readonly rules: number; readonly groups?: number };
 

@@ -5,7 +5,7 @@
 import { openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { createNetworkNamespace, currentNetworkNamespace, kernelObjectFile, type Quotas } from '@cofferdam/datapath';
 import { encodeRecord } from '@cofferdam/flows';
-import { type GatewayCore, startGatewayCore } from '@cofferdam/gateway';
+import { defaultQuotas, type GatewayCore, startGatewayCore } from '@cofferdam/gateway';
 import { type Prefix, parseAddress, parsePrefix } from '@cofferdam/net';
 import { bigPolicy } from './big-policy.ts';
 import type { GatewayAnswer, GatewayMemory, GatewayRequest } from './gateway-messages.ts';
@@ -110,6 +110,10 @@ const answer = (request: GatewayRequest): GatewayAnswer => {
   }
   if (request.ask === 'memory') return { kind: 'memory', memory: memory(core) };
   if (request.ask === 'flows') return { kind: 'flows', count: [...core.kernel.flows()].length };
+  if (request.ask === 'quotas') {
+    core.kernel.setQuotas(request.on ? defaultQuotas : off);
+    return { kind: 'done' };
+  }
   const { rules, groups } = request;
   const policy = groups === undefined ? policyOf(rules) : bigPolicy(rules, groups);
   const [plan, compiled] = timed(() => planOf(policy, ++revision));

@@ -7,7 +7,7 @@ import { servicePorts } from './place.ts';
 
 const sources = new URL('load/', import.meta.url).pathname;
 const built = new URL('../build/bench/', import.meta.url).pathname;
-const programs = ['bulk', 'connect', 'dns', 'hold', 'segments', 'serve'] as const;
+const programs = ['bulk', 'connect', 'dns', 'flood', 'hold', 'segments', 'serve'] as const;
 
 export const program = (name: (typeof programs)[number]): string => `${built}${name}`;
 

@@ -46,6 +46,8 @@ describe('the benchmark', { skip: unavailable() }, () => {
       for (const metric of ['new connections', 'time to connect, median', 'TLS handshakes'])
         assert.ok(metrics.includes(`${variant}: ${metric}`), `${variant}: ${metric}`);
     assert.ok(metrics.includes('dnsmasq: DNS queries of known names'));
+    for (const what of ['median time to connect', 'bulk throughput'])
+      assert.ok(metrics.some((one) => one.startsWith(`cofferdam, 1,000 rules: ${what} beside`)));
     assert.equal(readFileSync(statistics, 'ascii'), before);
   });
 });

@@ -1,3 +1,4 @@
+import { endProcess } from '@cofferdam/datapath';
 import { runCommandLine } from './command-line.ts';
 import { outputOf } from './output.ts';
 
@@ -12,5 +13,14 @@ process.on('exit', () => {
   process.exitCode ||= 1;
 });
 
-// Not `process.exit`: what was written has to reach its reader first.
 process.exitCode = await runCommandLine(process.argv.slice(2), out, err);
+
+// What was written has to reach its reader first. Then a command that is over is over: nothing that it still holds keeps it, and the runtime's own
+// way down, on which a gateway was seen to stay for ever, is not gone.
+const isWritten = (stream: NodeJS.WriteStream): Promise<void> =>
+  new Promise((done) => {
+    stream.write('', () => done());
+  });
+await Promise.all([process.stdout, process.stderr].map(isWritten));
+process.on('exit', (code) => endProcess(Number(process.exitCode ?? code)));
+process.exit();

@@ -29,7 +29,7 @@ export {
   type Quotas,
 } from './layout.ts';
 export { loadBpfObject, runProgram, type TestRun } from './libbpf.ts';
-export { bootTime, closeDescriptor, interfaceIndex, SystemCallError } from './libc.ts';
+export { bootTime, closeDescriptor, endProcess, interfaceIndex, SystemCallError } from './libc.ts';
 export { connectFrom, type ListenerOptions, openListener } from './listeners.ts';
 export { answerBit, firstBit, firstMark, marks, paths, realAddresses, turns } from './marks.ts';
 export { firstClaimedId, firstSetId, firstTrackedId } from './name-ids.ts';

@@ -35,6 +35,7 @@ export {
   type NameInstaller,
 } from './name-book.ts';
 export {
+  defaultQuotas,
   gatewayId,
   type NetworkGateway,
   type NetworkGatewayOptions,

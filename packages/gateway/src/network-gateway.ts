@@ -50,7 +50,7 @@ export const gatewayId = (name: string): string => createHash('sha256').update(n
  * One agent in many: a sixteenth of the flow table and an eighth of the hellos that can be read at once, a thousand new flows a second. A
  * browser opens some tens at once, a busy worker a few hundred.
  */
-const defaultQuotas: Quotas = {
+export const defaultQuotas: Quotas = {
   flows: 4096,
   hellos: 128,
   flowRate: 1000,

@@ -60,6 +60,11 @@ describe('a gateway with one way out', { skip, timeout: 120_000 }, () => {
       // The proxy makes connections of its own, and so finds the way that is left.
       assert.match(await reach('http://echo.example/', family), /"server":"echo"/);
     }
+    // A way that is gone is a connection that fails, and no more than that.
+    await g.lab.exec('host', ['sh', '-c', 'ip -6 route show default > /run/way; ip -6 route del default']);
+    assert.match(await reach('http://example.com/', '-6'), /"server":"web"/, 'by the other family');
+    await onHost('sh', '-c', 'ip -6 route add $(sed s/onlink// /run/way)');
+    assert.match(await reach('http://example.com/', '-4'), /"server":"web"/, 'it serves on');
     // Neighbour discovery of the interface itself is nobody's traffic.
     assert.ok((await elsewhere()) - before <= 3, `${(await elsewhere()) - before} packets left by side0`);
     await stop(gateway);

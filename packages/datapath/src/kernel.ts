@@ -156,6 +156,9 @@ export const openKernel = (
     return runProgram(endProgram, request, { ifindex: loopbackIndex }).result;
   };
 
+  const generation = (): bigint =>
+    tables === undefined ? -1n : currentGeneration(word.readUInt32LE(layout.control.switches), tables.maps.headers);
+
   /** What agents have taken that the plan in force does not know and that hold nothing any more: the table has room for all agents, once. */
   const forgetUses = (): void => {
     for (const { key, value } of entries(uses.fd, layout.agent_key.size, layout.agent_use.size)) {
@@ -214,12 +217,8 @@ export const openKernel = (
     },
     forget: (key) => void endFlow(key, 0),
     deny: (key, reason) => void endFlow(key, reason),
-    generation: () =>
-      tables === undefined ? -1n : currentGeneration(word.readUInt32LE(layout.control.switches), tables.maps.headers),
-    judgeAnew() {
-      const isCut = (key: FlowKey): boolean => endFlow(key, requestJudge) === wasCut;
-      return judgeStale(flows, this.generation(), isCut);
-    },
+    generation,
+    judgeAnew: () => judgeStale(flows, generation(), (key) => endFlow(key, requestJudge) === wasCut),
     clientAck(key) {
       const value = Buffer.alloc(layout.flow.size);
       return flows.get(encodeFlowKey(key), value) ? value.readUInt32LE(layout.flow.client_ack) : undefined;

@@ -74,7 +74,16 @@ const look = 5;
 
 /** A connection that begins inside a namespace, and leaves by `device` alone where one is given. It reports `connect` and fails as any socket does. */
 export const connectFrom = (namespace: NetworkNamespace, address: Address, port: number, device?: string): Socket => {
-  const fd = namespace.run(() => {
+  try {
+    return connecting(beginConnection(namespace, address, port, device));
+  } catch (e) {
+    // No way there, or no such device any more: whoever listens for an error hears of it, as of one that comes later.
+    return new Socket().destroy(e instanceof Error ? e : new Error(String(e)));
+  }
+};
+
+const beginConnection = (namespace: NetworkNamespace, address: Address, port: number, device: string | undefined) =>
+  namespace.run(() => {
     const made = openSocket(address.family === 6 ? AF_INET6 : AF_INET, SOCK_STREAM);
     try {
       if (device !== undefined) setSocketText(made, SOL_SOCKET, SO_BINDTODEVICE, device);
@@ -85,6 +94,8 @@ export const connectFrom = (namespace: NetworkNamespace, address: Address, port:
       throw e;
     }
   });
+
+const connecting = (fd: number): Socket => {
   const socket = new Socket({ fd, allowHalfOpen: true });
   // Node takes a descriptor that it is given for connected.
   const timer = setInterval(() => {

@@ -6,7 +6,9 @@ def family_of(address):
     return socket.AF_INET6 if ':' in address else socket.AF_INET
 
 
+# No port twice: a flow is found by it in the records. 20000 to 31999 are below the ports that the kernel gives (32768 up).
 source_ports = itertools.count(40000 + os.getpid() * 1009 % 20000)
+raw_ports = itertools.count(os.getpid() * 1009)
 
 
 def dial(host, port, family=0, timeout=6):
@@ -15,7 +17,6 @@ def dial(host, port, family=0, timeout=6):
     s = socket.socket(kind, type_, protocol)
     s.settimeout(timeout)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # No port twice: a flow is found by it in the records.
     while True:
         try:
             s.bind(('', next(source_ports)))
@@ -189,7 +190,7 @@ class RawTcp:
         self.link.bind((device, 0))
         self.to, self.port, self.source, self.mac = to, port, source, mac
         self.own = own_mac(device)
-        self.source_port = source_port or 20000 + int.from_bytes(os.urandom(2), 'big') % 20000
+        self.source_port = source_port or 20000 + next(raw_ports) % 12000
         self.first = int.from_bytes(os.urandom(4), 'big') >> 1
         self.base = self.first + 1
         self.ack = 0

@@ -15,7 +15,7 @@ import { busyShare, machine } from './machine.ts';
 import { timeOfNftList } from './nft-load.ts';
 import { changeToLarge, changeUnderLoad, memoryOf, memoryOfFlows, programTimes } from './ours.ts';
 import { changeRows, dnsRows, memoryRows, programRows } from './ours-report.ts';
-import { rowsTable, writeResults } from './report.ts';
+import { type Row, rowsTable, writeResults } from './report.ts';
 import { measureRounds } from './rounds.ts';
 import { trafficRows, trafficTable } from './traffic-report.ts';
 import { openVariant, type Variant, variantKinds } from './variant.ts';
@@ -56,8 +56,16 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.exit(1);
   });
 
-try {
+/** What was measured so far, by part, and what it says. A part that fails takes nothing of that with it. */
+const measured: Record<string, unknown> = {};
+const rows: Row[] = [];
+const inOrder = (map: ReadonlyMap<string, unknown>): object => Object.fromEntries(map);
+const inOrderBoth = (map: ReadonlyMap<string, ReadonlyMap<string, unknown>>): object =>
+  Object.fromEntries([...map].map(([variant, metrics]) => [variant, inOrder(metrics)]));
+
+const measure = async (): Promise<void> => {
   const busy = await busyShare(1000);
+  Object.assign(measured, { machine: machine(), busy });
   print(machine());
   print(
     `before it began, others took ${Math.round(busy * 100)} % of the machine${busy > 0.1 ? ': THE FIGURES ARE NOISY' : ''}`,
@@ -78,58 +86,62 @@ try {
 
   const memory = [];
   for (const { rules, variant } of ours) memory.push({ rules, memory: await memoryOf(variant) });
+  measured.memory = memory;
 
   const { all: traffic, noisy } = await measureRounds(variants, files, options);
+  measured.traffic = inOrderBoth(traffic);
+  rows.push(...trafficRows(traffic));
   print(
     `\nMedians of ${rounds} rounds; ± is half the distance between quartiles; ${noisy} measurements began while others were at work\n`,
   );
   print(trafficTable(traffic));
 
-  const flooded = await measureFlood([variants[0]!, middling!.variant], files, options);
+  const floodOptions = { ...options, seconds: quick ? seconds : Math.max(3, seconds) };
+  const flooded = await measureFlood([variants[0]!, middling!.variant], files, floodOptions);
+  measured.flooded = inOrder(flooded);
+  rows.push(...floodRows(flooded));
   say('program statistics');
   const programs = await programTimes(ownVariants, files, {
     connections: quick ? 100 : 2000,
     seconds: quick ? 0.2 : 1,
     rounds: quick ? 1 : 5,
   });
+  measured.programs = inOrder(programs);
+  rows.push(...programRows(programs));
   const resolving = [{ variant: variants[0]!, rules: 0 }, ...ours];
   const dns = await measureDns(resolving, files, { ...options, rounds: quick ? 1 : 5, firstNames: quick ? 10 : 100 });
+  measured.dns = inOrderBoth(dns);
+  rows.push(...dnsRows(dns));
   say('memory of live flows');
   const flows = await memoryOfFlows(middling!.variant, files, quick ? 500 : 10_000);
+  measured.flows = flows;
+  rows.push(...memoryRows(memory, flows));
   say('compiling');
   const compiling = compileTimes(20_000, 10_000, quick ? 1 : 5);
   const nftLoad = timeOfNftList(20_000, quick ? 1 : 3);
   say('changing the plan');
   const change = await changeUnderLoad(largest!.variant, files, largest!.rules, quick ? 1 : 5);
   const large = await changeToLarge(largest!.variant, 20_000, 10_000, quick ? 1 : 5);
+  Object.assign(measured, { compiling, change, large });
+  rows.push(...changeRows({ compiling, change, large, nftLoad, rules: largest!.rules }));
+};
 
-  const rows = [
-    ...trafficRows(traffic),
-    ...floodRows(flooded),
-    ...programRows(programs),
-    ...dnsRows(dns),
-    ...changeRows({ compiling, change, large, nftLoad, rules: largest!.rules }),
-    ...memoryRows(memory, flows),
-  ];
-  print('');
-  print(rowsTable(rows.filter(({ metric }) => !metric.startsWith('nft') && !metric.startsWith('haproxy'))));
-  const inOrder = (map: ReadonlyMap<string, unknown>): object => Object.fromEntries(map);
-  const told = new Map([...traffic].map(([variant, metrics]) => [variant, inOrder(metrics)]));
-  const asked = new Map([...dns].map(([variant, metrics]) => [variant, inOrder(metrics)]));
-  const everything = {
-    machine: machine(),
-    busy,
-    traffic: inOrder(told),
-    flooded: inOrder(flooded),
-    programs: inOrder(programs),
-    dns: inOrder(asked),
-    compiling,
-    change,
-    large,
-    memory,
-    flows,
-  };
-  print(`\nwritten to ${writeResults(name, rows, everything)}`);
+let failure: Error | undefined;
+try {
+  await measure();
+} catch (e) {
+  failure = e instanceof Error ? e : new Error(String(e));
+  measured.failed = failure.message;
 } finally {
   close();
+}
+if (rows.length > 0) {
+  print('');
+  print(rowsTable(rows.filter(({ metric }) => !metric.startsWith('nft') && !metric.startsWith('haproxy'))));
+  print(`\nwritten to ${writeResults(name, rows, measured)}`);
+}
+if (failure !== undefined) {
+  say(`not all was measured: ${failure.stack ?? failure.message}`);
+  // A process that was being made when it failed may still be there.
+  process.exit(1);
 }

@@ -46,11 +46,13 @@ export interface ConnectLoad {
   readonly seconds: number;
   readonly concurrency: number;
   readonly threads: number;
+  /** Connections a second, for a concurrency of one: each that is begun counts. Absent: as fast as it can. */
+  readonly rate?: number;
 }
 
 export const connectLoad = async (namespace: string, load: ConnectLoad): Promise<Connected> => {
-  const { address, hello, seconds, concurrency, threads } = load;
-  const words = [program('connect'), address, hello, ...[seconds, concurrency, threads].map(String)];
+  const { address, hello, seconds, concurrency, threads, rate = 0 } = load;
+  const words = [program('connect'), address, hello, ...[seconds, concurrency, threads, rate].map(String)];
   return JSON.parse(await measureInside(namespace, words)) as Connected;
 };
 

@@ -18,11 +18,11 @@ export interface Row extends Result {
   readonly interval?: readonly [low: number, high: number] | undefined;
 }
 
-type Bound = { readonly atLeast: number } | { readonly atMost: number };
+export type Bound = { readonly atLeast: number } | { readonly atMost: number };
 
 /** A row under a budget. */
 export const judged = (
-  row: Pick<Row, 'metric' | 'unit' | 'value' | 'interval'> & { readonly comparedWith?: string },
+  row: Pick<Row, 'metric' | 'unit' | 'value' | 'interval'> & { readonly comparedWith?: string | null },
   bound: Bound,
 ): Row => ({
   comparedWith: null,

@@ -175,7 +175,8 @@ const cofferdam: VariantKind['open'] = async (world, { directory }, rules) => {
   world.join(ready.namespace);
   routes(ready.namespace);
   const ask = (request: GatewayRequest): Promise<GatewayAnswer> => {
-    child.send(request);
+    // That it cannot be sent is known by the end of the process, which is the answer then.
+    child.send(request, () => undefined);
     return listen();
   };
   await ask({ ask: 'start', rules, log: `${directory}/flows.jsonl` });

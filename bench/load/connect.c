@@ -1,6 +1,8 @@
 /*
- * connect ADDRESS HELLO SECONDS CONCURRENCY THREADS: connections one after another in each of CONCURRENCY places: SYN, ClientHello, the
+ * connect ADDRESS HELLO SECONDS CONCURRENCY THREADS RATE: connections one after another in each of CONCURRENCY places: SYN, ClientHello, the
  * first byte of the answer, end. Prints how many there were, and their times from the call until connected and until answered.
+ * RATE: how many a second, for a CONCURRENCY of 1; each that is begun then counts, the last one too. 0: as fast as it can, and those under
+ * way at the end count as nothing.
  */
 #include "load.h"
 
@@ -15,6 +17,7 @@ struct place {
 struct work {
 	int places;
 	uint64_t until;
+	uint64_t due, interval; /* when the last one was to begin, and how long after it the next one is; 0: at once */
 	uint64_t done, failed;
 	struct samples connected, answered;
 };
@@ -64,6 +67,24 @@ static int go_on(int epoll, struct place *p, struct work *w, uint32_t events)
 	return got > 0 ? 1 : -1;
 }
 
+/* Sleeps until the next one is to begin. After one that took longer that is at once: nothing is caught up. 0: the time is over. */
+static int wait_turn(struct work *w)
+{
+	uint64_t at = now();
+
+	if (!w->interval)
+		return 1;
+	w->due += w->interval;
+	if (w->due < at)
+		w->due = at;
+	if (w->due >= w->until)
+		return 0;
+	struct timespec due = { .tv_sec = w->due / 1000000000, .tv_nsec = w->due % 1000000000 };
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+		;
+	return 1;
+}
+
 static void *run(void *given)
 {
 	struct work *w = given;
@@ -73,7 +94,7 @@ static void *run(void *given)
 
 	for (int i = 0; i < w->places; i++)
 		begin(epoll, &places[i], &turn);
-	for (uint64_t at = now(); at < w->until; at = now()) {
+	for (uint64_t at = now(); w->interval || at < w->until; at = now()) {
 		int count = epoll_wait(epoll, events, 256, 50);
 		for (int i = 0; i < count; i++) {
 			struct place *p = events[i].data.ptr;
@@ -83,6 +104,8 @@ static void *run(void *given)
 			w->done += outcome > 0;
 			w->failed += outcome < 0;
 			close(p->fd);
+			if (!wait_turn(w))
+				return NULL;
 			begin(epoll, p, &turn);
 		}
 		if (count)
@@ -92,6 +115,8 @@ static void *run(void *given)
 				continue;
 			w->failed++;
 			close(places[i].fd);
+			if (!wait_turn(w))
+				return NULL;
 			begin(epoll, &places[i], &turn);
 		}
 	}
@@ -100,17 +125,24 @@ static void *run(void *given)
 
 int main(int count, char **words)
 {
-	if (count != 6)
+	if (count != 7)
 		return 2;
 	server = endpoint(words[1], 0);
 	hello = read_file(words[2]);
 	int places = atoi(words[4]), threads = atoi(words[5]);
+	double rate = atof(words[6]);
+	if (rate > 0 && places != 1) {
+		fprintf(stderr, "only one place keeps to a rate\n");
+		return 2;
+	}
 	struct work *work = calloc(threads, sizeof(*work));
 	pthread_t *running = calloc(threads, sizeof(*running));
 	many_files();
 	uint64_t began = now();
 	for (int i = 0; i < threads; i++) {
 		work[i].places = places / threads;
+		work[i].due = began;
+		work[i].interval = rate > 0 ? 1e9 / rate : 0;
 		work[i].until = began + (uint64_t)(atof(words[3]) * 1e9);
 		if (pthread_create(&running[i], NULL, run, &work[i]))
 			fail("pthread_create");

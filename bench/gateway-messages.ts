@@ -35,5 +35,5 @@ export type GatewayAnswer =
   | { readonly kind: 'memory'; readonly memory: GatewayMemory }
   | { readonly kind: 'flows'; readonly count: number }
   /** Milliseconds. */
-  | { readonly kind: 'renewed'; readonly compiled: number; readonly renewed: number }
+  | { readonly kind: 'renewed'; readonly compiled: number; readonly renewed: number; readonly switched: number }
   | { readonly kind: 'failed'; readonly because: string };

@@ -2,10 +2,9 @@
  * A process of its own for each gateway of ours, so that its memory is its own. It is started in the namespace that is its host, makes
  * the gateway's, and does what its parent asks.
  */
-import { openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createNetworkNamespace, currentNetworkNamespace, kernelObjectFile, type Quotas } from '@cofferdam/datapath';
-import { encodeRecord } from '@cofferdam/flows';
-import { defaultQuotas, type GatewayCore, startGatewayCore } from '@cofferdam/gateway';
+import { defaultQuotas, type GatewayCore, openRotatingSink, startGatewayCore } from '@cofferdam/gateway';
 import { type Prefix, parseAddress, parsePrefix } from '@cofferdam/net';
 import { bigPolicy } from './big-policy.ts';
 import type { GatewayAnswer, GatewayMemory, GatewayRequest } from './gateway-messages.ts';
@@ -25,8 +24,11 @@ const gateway = createNetworkNamespace();
 let core: GatewayCore | undefined;
 let revision = 0;
 
+/** Bytes of a log, as `cofferdam gateway` has it. */
+const mostLog = 256 * 2 ** 20;
+
 const start = (rules: number, log: string): void => {
-  const fd = openSync(log, 'a', 0o600);
+  const sink = openRotatingSink(log, mostLog);
   core = startGatewayCore(
     {
       gateway: 'bench',
@@ -42,7 +44,7 @@ const start = (rules: number, log: string): void => {
       plan: planOf(policyOf(rules), ++revision),
       quotas: off,
       resolvers: [{ address: parseAddress(place.resolver)!, port: 53 }],
-      emit: (record) => void writeSync(fd, `${encodeRecord(record)}\n`),
+      emit: sink.write,
       warn: (text) => process.stderr.write(`gateway: ${text}\n`),
     },
     // The process ends with what it holds: nothing has to be undone.
@@ -105,8 +107,14 @@ const answer = (request: GatewayRequest): GatewayAnswer => {
   }
   if (core === undefined) throw new Error('the gateway was not started');
   if (request.ask === 'statistics') {
-    const { fromAgent, toAgent } = core.kernel.programs;
-    return { kind: 'statistics', fromAgent: programStatistics(fromAgent), toAgent: programStatistics(toAgent) };
+    const { fromAgent, toAgent, fromUplink } = core.kernel.programs;
+    // What comes back goes through two of them.
+    const [uplink, agent] = [programStatistics(fromUplink), programStatistics(toAgent)];
+    return {
+      kind: 'statistics',
+      fromAgent: programStatistics(fromAgent),
+      toAgent: { nanoseconds: uplink.nanoseconds + agent.nanoseconds, runs: agent.runs },
+    };
   }
   if (request.ask === 'memory') return { kind: 'memory', memory: memory(core) };
   if (request.ask === 'flows') return { kind: 'flows', count: [...core.kernel.flows()].length };
@@ -117,8 +125,8 @@ const answer = (request: GatewayRequest): GatewayAnswer => {
   const { rules, groups } = request;
   const policy = groups === undefined ? policyOf(rules) : bigPolicy(rules, groups);
   const [plan, compiled] = timed(() => planOf(policy, ++revision));
-  const [, renewed] = timed(() => core!.renew(plan));
-  return { kind: 'renewed', compiled, renewed };
+  const [switched, renewed] = timed(() => core!.renew(plan));
+  return { kind: 'renewed', compiled, renewed, switched };
 };
 
 process.on('message', (request: GatewayRequest) => {

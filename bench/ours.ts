@@ -147,21 +147,24 @@ export const memoryOfFlows = (
   });
 
 export interface Change {
-  /** Milliseconds: of compiling and loading, and of building the tables beside those in force and switching. */
+  /** Milliseconds: of compiling and loading, of building the tables beside those in force and switching, and of switching alone. */
   readonly compiled: readonly number[];
   readonly renewed: readonly number[];
+  readonly switched: readonly number[];
 }
 
 const renew = async (variant: Variant, rules: number, times: number, groups?: number): Promise<Change> => {
   const compiled: number[] = [];
   const renewed: number[] = [];
+  const switched: number[] = [];
   for (let i = 0; i < times; i++) {
     const request = { ask: 'renew', rules, ...(groups === undefined ? {} : { groups }) } as const;
     const done = await asked(variant, request, 'renewed');
     compiled.push(done.compiled);
     renewed.push(done.renewed);
+    switched.push(done.switched);
   }
-  return { compiled, renewed };
+  return { compiled, renewed, switched };
 };
 
 /** The same rules under a new revision, again and again, while connections are made: each of them is judged again. */

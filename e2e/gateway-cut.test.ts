@@ -17,7 +17,7 @@ const others = (count: number, from: number): readonly string[] =>
 
 /** Waits for connections and says how each of them ends: a line for each, with the port it came to. */
 const server = (host: string): string => `
-import socket, threading, time
+import socket, sys, threading, time
 def serve(port):
     s = socket.socket(socket.AF_INET6 if ':' in '${host}' else socket.AF_INET)
     s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -28,10 +28,12 @@ def talk(c, port):
     try:
         while True:
             said = c.recv(4096)
-            if not said: print(port, 'closed', flush=True); return
+            if not said: say('%d closed' % port); return
             c.sendall(said)
     except OSError as e:
-        print(port, type(e).__name__, flush=True)
+        say('%d %s' % (port, type(e).__name__))
+# In one piece: another thread may be saying something.
+def say(line): sys.stdout.write(line + '\\n')
 for port in range(6000, 6010): threading.Thread(target=serve, args=(port,), daemon=True).start()
 print('ready', flush=True)
 time.sleep(600)

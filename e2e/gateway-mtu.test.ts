@@ -6,26 +6,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Attacker, freeAttacker } from './attacker.ts';
 import { containedUnavailable } from './contained.ts';
+import { echoed } from './echoed.ts';
 import { type GatewayLab, gatewayPolicy, startGatewayLab } from './gateway-lab.ts';
 
 const skip = containedUnavailable();
 
-/** Sends it all, reads it all back. */
-const echoed = `
-data = os.urandom(args['bytes'])
-s = socket.socket(family_of(args['source']), socket.SOCK_STREAM)
-s.bind((args['source'], 0))
-s.settimeout(8)
-s.connect(socket.getaddrinfo(args['to'], args['port'], family_of(args['source']), socket.SOCK_STREAM)[0][4])
-s.sendall(b'first\\n')
-threading.Thread(target=lambda: s.sendall(data), daemon=True).start()
-heard = b''
-while len(heard) < len(data) + 6:
-    more = s.recv(65536)
-    if not more: break
-    heard += more
-result = heard == b'first\\n' + data
-`;
 /** A ClientHello of about 3 KB at once, and the answer to a request. */
 const greeted = `
 tls = Tls('example.com', fill=3000)

@@ -166,7 +166,7 @@ describe('taken from a gateway of a network', { skip, timeout: 280_000 }, () => 
       await inside('nft', ...words.split(' '));
       await s.holds(1);
       if (/table|ruleset/.test(words) && !words.startsWith('flush table'))
-        await gateway.waitFor(/netfilter rules are gone: nothing passes until it is started again/);
+        await gateway.waitFor(/netfilter rules are gone: nothing new passes until it is started again/);
       await again();
       await s.recovers('a start without netfilter');
       await s.holds(1);

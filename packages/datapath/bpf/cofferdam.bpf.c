@@ -6,8 +6,11 @@
  *   agent ◄── to_agent (tc egress) ◄── forwarded replies, aimed at a next hop that does not exist until this program
  *                                      writes the agent's own hardware address
  *
+ * and one of the uplink, from_uplink (tc ingress), by which replies of long flows come back past netfilter.
+ *
  * A detached program therefore closes both directions: nothing is marked, and no reply has a destination.
  */
+#include "checksum.h"
 #include "read-packet.h"
 #include "single-path.h"
 #include "from-agent.h"
@@ -16,7 +19,7 @@
 SEC("tc")
 int from_agent(struct __sk_buff *skb)
 {
-	__u32 index = 0;
+	__u32 index = OF_FROM_AGENT;
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &index);
 
@@ -28,6 +31,8 @@ int from_agent(struct __sk_buff *skb)
 	read_packet(skb, p);
 	__builtin_memset(&s->flow, 0, sizeof(s->flow));
 	s->next_place = 0;
+	if (p->kind != PACKET_BAD && sums_elsewhere(skb, p))
+		bad(p, REASON_MALFORMED_PACKET);
 	if (p->kind == PACKET_BAD)
 		return drop_foreign(skb, s, p->reason, now);
 	if (load_plan(plan, now))
@@ -53,7 +58,7 @@ int from_agent(struct __sk_buff *skb)
 	if (p->kind == PACKET_ICMP_ERROR) {
 		/* The inner packet went to the agent: its flow is the reverse. */
 		struct flow_key *key = &s->key;
-		reverse(p, key);
+		reverse(&p->key, key);
 		struct flow *flow = bpf_map_lookup_elem(&flows, key);
 		__u32 answers = 0;
 		if (!flow) {
@@ -97,6 +102,7 @@ int from_agent(struct __sk_buff *skb)
 			if (verdict == TC_ACT_OK && skb->mark != MARK_REJECT) {
 				__sync_fetch_and_add(&flow->packets_out, 1);
 				__sync_fetch_and_add(&flow->bytes_out, p->length);
+				return send_on(skb, plan, s, flow, now);
 			}
 			return verdict;
 		}
@@ -118,13 +124,15 @@ int from_agent(struct __sk_buff *skb)
 SEC("tc")
 int to_agent(struct __sk_buff *skb)
 {
-	__u32 index = 1;
+	__u32 index = OF_TO_AGENT;
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &index);
 	int local = skb->ingress_ifindex == 0; /* made by the gateway itself, not forwarded */
 
 	if (!s)
 		return TC_ACT_SHOT;
+	if (skb->mark == MARK_FAST)
+		return meet(skb);
 	struct packet *p = &s->packet;
 	struct flow_key *key = &s->key;
 	struct plan *plan = &s->plan;
@@ -158,7 +166,7 @@ int to_agent(struct __sk_buff *skb)
 	if (p->kind == PACKET_ICMP_ERROR)
 		*key = p->key; /* the inner packet went the way of the flow */
 	else
-		reverse(p, key);
+		reverse(&p->key, key);
 	struct flow *flow = bpf_map_lookup_elem(&flows, key);
 	if (local) {
 		if (p->key.protocol == IPPROTO_TCP && (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
@@ -223,10 +231,41 @@ int to_agent(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
+/*
+ * The other end of the fast path. What is no live flow's, or ends one, goes the long way to to_agent, and so does everything where this
+ * program is missing.
+ */
+SEC("tc")
+int from_uplink(struct __sk_buff *skb)
+{
+	__u32 index = OF_FROM_UPLINK;
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &index);
+
+	skb->mark = 0;
+	if (!s)
+		return TC_ACT_OK;
+	struct packet *p = &s->packet;
+	read_packet(skb, p);
+	if (p->kind != PACKET_FLOW || p->key.protocol != IPPROTO_TCP)
+		return TC_ACT_OK;
+	p->key.ifindex = 0;
+	struct flow_key *key = bpf_map_lookup_elem(&uplink_answers, &p->key);
+	if (!key || load_plan(&s->plan, now))
+		return TC_ACT_OK;
+	struct flow *flow = bpf_map_lookup_elem(&flows, key);
+	if (!flow || !answers_flow(p, key, flow)) {
+		/* Of a flow that is no more, or is translated otherwise by now. */
+		bpf_map_delete_elem(&uplink_answers, &p->key);
+		return TC_ACT_OK;
+	}
+	return bring_back(skb, &s->plan, s, key, flow, now);
+}
+
 /* By the plan in force, before its next packet would be. Returns 2 where it is cut. */
 static __always_inline int judge_anew(const struct flow_key *key, struct flow *flow)
 {
-	__u32 index = 2;
+	__u32 index = OF_END_FLOW;
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &index);
 
 	if (!s || load_plan(&s->plan, bpf_ktime_get_boot_ns()))
@@ -256,8 +295,10 @@ int end_flow(struct __sk_buff *skb)
 	struct flow *flow = bpf_map_lookup_elem(&flows, &request.key);
 	if (!flow)
 		return 1;
-	if (!request.reason)
+	if (!request.reason) {
+		forget_tracked(skb, &request.key, flow->path);
 		return forget_flow(&request.key, flow, &answer);
+	}
 	if (request.reason == REQUEST_JUDGE)
 		return judge_anew(&request.key, flow);
 	release_hello(&request.key, flow);

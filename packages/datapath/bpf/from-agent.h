@@ -5,7 +5,7 @@
 #ifndef COFFERDAM_FROM_AGENT_H
 #define COFFERDAM_FROM_AGENT_H
 
-#include "outcome.h"
+#include "fast-path.h"
 
 /* What answers a flow that goes to another agent: of whichever interface that agent is on. */
 static __always_inline void answering(const struct flow_key *key, const struct flow *flow, struct flow_key *answer)
@@ -43,6 +43,7 @@ static __always_inline struct flow *find_crossing(const struct flow_key *packet,
 static __always_inline int forget_flow(const struct flow_key *key, struct flow *flow, struct flow_key *answer)
 {
 	release_hello(key, flow);
+	leave_fast_path(key, flow, answer);
 	if (flow->flags & FLOW_CROSSES) {
 		answering(key, flow, answer);
 		bpf_map_delete_elem(&crossings, answer);

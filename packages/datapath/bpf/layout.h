@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 /* Changes whenever any structure here does. */
-#define LAYOUT 3
+#define LAYOUT 4
 
 #define RULE_WORDS 320 /* 64 rules each: 20,480 rules */
 #define SUMMARY_WORDS (RULE_WORDS / 64)
@@ -79,6 +79,7 @@ struct control {
 	__u32 live; /* 0: no plan */
 	__u32 layout; /* LAYOUT of whoever made the tables: another version must not take them over */
 	__u32 switches; /* counts plans, over restarts too: what another one judged is judged again */
+	__u32 uplink; /* interface behind which flows may take the fast path; 0: none */
 };
 
 struct agent_key {
@@ -231,6 +232,12 @@ enum stage {
 #define FLOW_TRANSLATED 0x400000 /* its destination stands for `real`, which netfilter puts in its place */
 #define FLOW_CROSSES 0x40000 /* to another agent: its answers come in from an agent interface too */
 
+/* How a frame begins. */
+struct link_ends {
+	__u8 destination[6];
+	__u8 source[6];
+};
+
 struct flow {
 	__u64 start;
 	__u64 last;
@@ -240,7 +247,9 @@ struct flow {
 	__u64 bytes_in;
 	__u64 packets_in;
 	__u64 generation; /* of plan and epoch that judged it */
+	__u64 tracked_at; /* when connection tracking was last asked for the fast path */
 	struct address real;
+	struct address near; /* fast path: the end that its server sees */
 	__u32 agent;
 	__u32 name; /* id of the address name, or of the set of them; 0: none */
 	__u32 claimed; /* id of the claimed name; 0: none, or not in the table */
@@ -262,7 +271,11 @@ struct flow {
 	__u8 would_verdict; /* 0 none, 1 permit, 2 deny, 3 unknown */
 	__u8 would_reason;
 	__u8 mac[6];
-	__u8 pad[6];
+	__be16 near_port;
+	__u8 fast; /* whether what follows and `near` are known, and hold */
+	__u8 pad[7];
+	struct link_ends way; /* of its frames on the uplink */
+	struct link_ends back; /* and towards its agent */
 };
 
 /* The first line of what is no TLS, while it is read. */
@@ -357,6 +370,7 @@ struct flow_request {
 /* What the program counts beside flows; one for each processor. */
 struct counters {
 	__u64 events_lost;
+	__u64 fast; /* packets that took the fast path */
 	__u64 dropped[256]; /* by reason */
 };
 
@@ -369,6 +383,7 @@ struct counters {
 #define MARK_DNS 0xcd030000
 #define MARK_REJECT 0xcd040000
 #define MARK_LOCAL 0xcd050000
+#define MARK_FAST 0xcd070000 /* judged by from_uplink, and aimed at nobody until to_agent has seen it */
 #define MARK_CUT 0xcd060000 /* what user space says to the agent's end of a flow that was cut */
 
 #endif

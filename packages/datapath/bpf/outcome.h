@@ -16,6 +16,7 @@
 struct scratch {
 	struct plan plan;
 	struct flow_key key; /* of the flow, as the agent writes it */
+	struct flow_key ends; /* what a packet of the fast path is given */
 	struct agent_key who;
 	struct agent_key other; /* the agent at the other end, if it is one */
 	struct destination_key destination;
@@ -23,6 +24,7 @@ struct scratch {
 	struct tracked_key tracked;
 	struct dns_client dns_client;
 	__u32 next_place; /* 1 + place of a name's addresses to go on from, after a SYN without answer; 0: begin where it says */
+	__u8 handed[6]; /* from_uplink to to_agent: whose packet it is, by hardware address */
 	struct fragment_key fragment;
 	struct fragment_end fragment_end;
 	struct packet packet;
@@ -32,9 +34,10 @@ struct scratch {
 };
 
 /* Too large for the stack; one for each program, as a processor runs one of each at a time. */
+enum { OF_FROM_AGENT, OF_TO_AGENT, OF_END_FLOW, OF_FROM_UPLINK };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 3);
+	__uint(max_entries, 4);
 	__type(key, __u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
@@ -161,15 +164,15 @@ static __always_inline int denied_packet(struct __sk_buff *skb, const struct pla
 	return denial_mark(plan, flow->rule) ? pass(skb, MARK_REJECT) : TC_ACT_SHOT;
 }
 
-/* Turns a packet as the server sent it into the key of its flow. */
-static __always_inline void reverse(const struct packet *p, struct flow_key *key)
+/* The other direction of a packet or a flow. */
+static __always_inline void reverse(const struct flow_key *from, struct flow_key *key)
 {
-	*key = p->key;
-	key->source = p->key.destination;
-	key->destination = p->key.source;
-	if (p->key.protocol != IPPROTO_ICMP) {
-		key->source_port = p->key.destination_port;
-		key->destination_port = p->key.source_port;
+	*key = *from;
+	key->source = from->destination;
+	key->destination = from->source;
+	if (from->protocol != IPPROTO_ICMP) {
+		key->source_port = from->destination_port;
+		key->destination_port = from->source_port;
 	}
 }
 

@@ -40,7 +40,7 @@ struct packet {
 	__u32 kind;
 	__u32 reason;
 	__u32 network; /* offset of the IP header */
-	__u32 transport; /* offset of the TCP header */
+	__u32 transport; /* offset of the header of TCP, UDP or ICMP */
 	__u32 payload; /* offset of what TCP carries */
 	__u32 payload_length;
 	__u32 sequence;

@@ -23,7 +23,7 @@ struct plan {
 	__u32 flags;
 	__u32 words;
 	__u32 active; /* row of the rules that are active now */
-	__u32 pad;
+	__u32 uplink; /* as in struct control */
 };
 
 /* -1: there is none. */
@@ -34,6 +34,7 @@ __noinline int load_plan(struct plan *plan, __u64 now)
 	if (!plan || !c || !c->live)
 		return -1;
 	plan->slot = c->slot;
+	plan->uplink = c->uplink;
 	void *headers_of = plan_table(&headers, &plan->slot);
 	if (!headers_of)
 		return -1;

@@ -14,9 +14,7 @@ static __always_inline int read_transport(struct __sk_buff *skb, struct packet *
 {
 	if (p->key.protocol == IPPROTO_TCP) {
 		struct tcphdr tcp;
-		__u8 flags;
-		if (length < sizeof(tcp) || bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)) ||
-		    bpf_skb_load_bytes(skb, at + 13, &flags, 1))
+		if (length < sizeof(tcp) || bpf_skb_load_bytes(skb, at, &tcp, sizeof(tcp)))
 			return bad(p, REASON_MALFORMED_PACKET);
 		__u32 header = tcp.doff * 4;
 		if (header < sizeof(tcp) || header > length)
@@ -25,7 +23,7 @@ static __always_inline int read_transport(struct __sk_buff *skb, struct packet *
 		p->key.destination_port = tcp.dest;
 		p->sequence = bpf_ntohl(tcp.seq);
 		p->acknowledgement = bpf_ntohl(tcp.ack_seq);
-		p->tcp_flags = flags;
+		p->tcp_flags = ((__u8 *)&tcp)[13];
 		p->transport = at;
 		p->payload = at + header;
 		p->payload_length = length - header;
@@ -41,6 +39,7 @@ static __always_inline int read_transport(struct __sk_buff *skb, struct packet *
 			return bad(p, REASON_MALFORMED_PACKET);
 		p->key.source_port = udp.source;
 		p->key.destination_port = udp.dest;
+		p->transport = at;
 		p->payload = at + sizeof(udp);
 		p->payload_length = length - sizeof(udp);
 		return 0;

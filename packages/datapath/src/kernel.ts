@@ -7,15 +7,14 @@ import {
   type AgentUse,
   type DnsClientKey,
   decodeEvent,
-  decodeFlow,
-  decodeFlowKey,
   decodeUse,
   encodeDnsClient,
   encodeFlowKey,
   encodeQuotas,
+  type FlowEntry,
   type FlowKey,
+  flowEntries,
   type KernelEvent,
-  type KernelFlow,
   layout,
   limits,
   type Quotas,
@@ -25,13 +24,14 @@ import {
 import {
   attachTc,
   type BpfObject,
+  batches,
   entries,
   isTcAttached,
   type KernelMap,
   loadBpfObject,
-  openRing,
+  mostEntries,
+  preparedRun,
   quietLibbpf,
-  runProgram,
 } from './libbpf.ts';
 import { bootTime, interfaceIndex } from './libc.ts';
 import { dropOtherModes, type NameTables, openNameTables } from './name-tables.ts';
@@ -42,6 +42,7 @@ import {
   type PlanTableName,
   type PlanTables,
 } from './plan-tables.ts';
+import { openRing } from './ring.ts';
 import { type CutFlow, currentGeneration, judgeStale } from './stale-flows.ts';
 import { noTables, type StandingTables } from './standing-tables.ts';
 
@@ -73,15 +74,19 @@ export interface Kernel extends NameTables {
   attach(interfaceName: string): number;
   /** Whether both hooks of such an interface still have a program. */
   isAttached(interfaceName: string): boolean;
+  /** Lets long flows take the fast path through an interface of the calling thread's namespace: the one behind which the world is. */
+  attachUplink(interfaceName: string): void;
+  isUplinkAttached(interfaceName: string): boolean;
   /**
    * Builds a plan's tables beside those in force and switches to them in one step. `names`: all that are installed, and all sets of them,
-   * classified by this plan. Throws, and changes nothing, where the plan does not fit.
+   * classified by this plan. Throws, and changes nothing, where the plan does not fit. Returns the milliseconds from when they were built until
+   * they were in force; packets are judged all the while.
    */
-  apply(plan: LoadedPlan, placement: Omit<PlanPlacement, 'bootTimeOf'>, names?: readonly ClassifiedName[]): void;
+  apply(plan: LoadedPlan, placement: Omit<PlanPlacement, 'bootTimeOf'>, names?: readonly ClassifiedName[]): number;
   /** Ids that live flows hold, as the name of their address, as the set of its names, or as the one they claimed. */
   namesInUse(): ReadonlySet<number>;
-  flows(): Generator<{ readonly key: FlowKey; readonly flow: KernelFlow }>;
-  /** Forgets a flow and gives its hello back. */
+  flows(): Generator<FlowEntry>;
+  /** Forgets a flow and gives its hello back; connection tracking too, where the calling thread is in the namespace that has it. */
   forget(key: FlowKey): void;
   /** Marks a flow as denied; its next packet is rejected. */
   deny(key: FlowKey, reason: number): void;
@@ -99,11 +104,13 @@ export interface Kernel extends NameTables {
   /** Hands all waiting events to the receiver given at the start. */
   poll(): number;
   eventsLost(): bigint;
+  /** Packets that took the fast path. */
+  fastPackets(): bigint;
   /** Hits of the first `rules` rules, by their places in the walk, and of the default. They only grow, whatever plan is in force. */
   hits(rules: number): { readonly rules: readonly RuleHits[]; readonly default: RuleHits };
   /** Packets dropped or denied so far, by reason; those that never happened are left out. */
   drops(): ReadonlyMap<Reason, bigint>;
-  readonly programs: { readonly fromAgent: number; readonly toAgent: number };
+  readonly programs: { readonly fromAgent: number; readonly toAgent: number; readonly fromUplink: number };
   readonly object: BpfObject;
   close(): void;
 }
@@ -111,9 +118,6 @@ export interface Kernel extends NameTables {
 /** REQUEST_JUDGE of ../bpf/layout.h, and what the program returns where the flow is over by that. */
 const requestJudge = 0xffffffff;
 const wasCut = 2;
-
-/** In every namespace; a test run needs some interface. */
-const loopbackIndex = 1;
 
 /** Boot time of a moment of the wall clock, by the distance between both clocks now. */
 const bootTimeOf = (ms: number): bigint => {
@@ -139,8 +143,10 @@ export const openKernel = (
   const stands = standing.size > 0;
   if (!stands)
     for (let i = 0; i < (sizes.free_hellos ?? limits.helloSlots); i++) freeHellos.set(Buffer.alloc(0), u32(i));
-  const ring = openRing(map('events').fd, (sample) => receive(decodeEvent(sample)));
-  const endProgram = object.programFd('end_flow');
+  const events = map('events').fd;
+  const ring = openRing(events, mostEntries(events), (sample) => receive(decodeEvent(sample)));
+  const request = Buffer.alloc(layout.flow_request.size);
+  const runRequest = preparedRun(object.programFd('end_flow'), request);
   let tables: PlanTables | undefined;
   let mode: DnsMode | undefined;
   const word = Buffer.alloc(layout.control.size);
@@ -149,11 +155,21 @@ export const openKernel = (
 
   /** Run by the kernel, so that nothing of ours writes over a flow that packets are changing at this moment. `reason` 0: forget it. */
   const endFlow = (key: FlowKey, reason: number): number => {
-    const o = layout.flow_request;
-    const request = Buffer.alloc(o.size);
-    encodeFlowKey(key).copy(request, o.key);
-    request.writeUInt32LE(reason, o.reason);
-    return runProgram(endProgram, request, { ifindex: loopbackIndex }).result;
+    encodeFlowKey(key).copy(request, layout.flow_request.key);
+    request.writeUInt32LE(reason, layout.flow_request.reason);
+    return runRequest();
+  };
+
+  /** What the program counts, as it stands: sums over processors by offset. */
+  const counters = (): ((offset: number) => bigint) => {
+    const { size } = layout.counters;
+    const values = Buffer.alloc(size * Math.max(1, possibleProcessors()));
+    map('counts').get(u32(0), values);
+    return (offset) => {
+      let sum = 0n;
+      for (let at = offset; at < values.length; at += size) sum += values.readBigUInt64LE(at);
+      return sum;
+    };
   };
 
   const generation = (): bigint =>
@@ -180,9 +196,18 @@ export const openKernel = (
       const ifindex = interfaceIndex(interfaceName);
       return isTcAttached(ifindex, 'ingress') && isTcAttached(ifindex, 'egress');
     },
+    attachUplink(interfaceName) {
+      const ifindex = interfaceIndex(interfaceName);
+      if (ifindex === 0) throw new Error(`no interface \`${interfaceName}\` here`);
+      attachTc(ifindex, 'ingress', object.programFd('from_uplink'));
+      word.writeUInt32LE(ifindex, layout.control.uplink);
+      control.set(u32(0), word);
+    },
+    isUplinkAttached: (interfaceName) => isTcAttached(interfaceIndex(interfaceName), 'ingress'),
     apply(loaded, placement, installed = []) {
       const built = buildPlanTables(loaded, kernelTables(loaded), { ...placement, bootTimeOf }, installed);
       const next = 1 - slot;
+      const from = performance.now();
       for (const name of Object.keys(built.maps) as PlanTableName[]) map(name).set(u32(next), u32(built.maps[name].fd));
       word.writeUInt32LE(limits.layout, layout.control.layout);
       const { switches } = layout.control;
@@ -190,6 +215,7 @@ export const openKernel = (
       word.writeUInt32LE(next, layout.control.slot);
       word.writeUInt32LE(1, layout.control.live);
       control.set(u32(0), word);
+      const taken = performance.now() - from;
       // The outer maps hold the old tables until the next plan takes their slot, for packets that are under way.
       tables?.close();
       tables = built;
@@ -197,6 +223,7 @@ export const openKernel = (
       forgetUses();
       if (mode !== loaded.plan.dnsMode) dropOtherModes(map, loaded.plan.dnsMode);
       mode = loaded.plan.dnsMode;
+      return taken;
     },
     ...openNameTables(
       map,
@@ -210,10 +237,8 @@ export const openKernel = (
       return ids;
     },
     *flows() {
-      for (const { key, value } of entries(flows.fd, layout.flow_key.size, layout.flow.size)) {
-        const decoded = decodeFlowKey(key);
-        yield { key: decoded, flow: decodeFlow(value, decoded.source.family) };
-      }
+      for (const { keys, values, count } of batches(flows.fd, layout.flow_key.size, layout.flow.size))
+        yield* flowEntries(keys, values, count);
     },
     forget: (key) => void endFlow(key, 0),
     deny: (key, reason) => void endFlow(key, reason),
@@ -233,15 +258,8 @@ export const openKernel = (
       return dnsServers.get(encodeDnsClient(client), value) ? readAddress(value, 0, client.address.family) : undefined;
     },
     poll: ring.consume,
-    eventsLost() {
-      const processors = Math.max(1, possibleProcessors());
-      const size = layout.counters.size;
-      const values = Buffer.alloc(size * processors);
-      map('counts').get(u32(0), values);
-      let lost = 0n;
-      for (let i = 0; i < processors; i++) lost += values.readBigUInt64LE(i * size + layout.counters.events_lost);
-      return lost;
-    },
+    eventsLost: () => counters()(layout.counters.events_lost),
+    fastPackets: () => counters()(layout.counters.fast),
     hits(rules) {
       const table = map('hits');
       const found: RuleHits[] = [];
@@ -256,18 +274,19 @@ export const openKernel = (
       return { rules: found, default: decodeHits(last) };
     },
     drops() {
-      const { size, dropped } = layout.counters;
-      const values = Buffer.alloc(size * Math.max(1, possibleProcessors()));
-      map('counts').get(u32(0), values);
       const sums = new Map<Reason, bigint>();
+      const sum = counters();
       for (const { number, code } of reasonTable) {
-        let sum = 0n;
-        for (let at = 0; at < values.length; at += size) sum += values.readBigUInt64LE(at + dropped + 8 * number);
-        if (sum > 0n) sums.set(code, sum);
+        const dropped = sum(layout.counters.dropped + 8 * number);
+        if (dropped > 0n) sums.set(code, dropped);
       }
       return sums;
     },
-    programs: { fromAgent: object.programFd('from_agent'), toAgent: object.programFd('to_agent') },
+    programs: {
+      fromAgent: object.programFd('from_agent'),
+      toAgent: object.programFd('to_agent'),
+      fromUplink: object.programFd('from_uplink'),
+    },
     object,
     close() {
       ring.close();

@@ -1,7 +1,7 @@
 import koffi from 'koffi';
 import { closeDescriptor, E2BIG, EEXIST, ENOENT, ENOSPC, SystemCallError } from './libc.ts';
 
-/** libbpf 1.x: loading, maps, tc hooks, ring buffers, test runs. Every call that fails throws with its name and error. */
+/** libbpf 1.x: loading, maps, tc hooks, test runs. Every call that fails throws with its name and error. */
 const libbpf = koffi.load('libbpf.so.1');
 
 const openFile = libbpf.func('void *bpf_object__open_file(const char *path, const void *opts)');
@@ -32,11 +32,7 @@ const updateBatch = libbpf.func(
 const hookCreate = libbpf.func('int bpf_tc_hook_create(void *hook)');
 const hookDestroy = libbpf.func('int bpf_tc_hook_destroy(void *hook)');
 const attach = libbpf.func('int bpf_tc_attach(const void *hook, void *opts)');
-const ringNew = libbpf.func('void *ring_buffer__new(int fd, void *callback, void *context, const void *opts)');
-const ringConsume = libbpf.func('int ring_buffer__consume(void *ring)');
-const ringFree = libbpf.func('void ring_buffer__free(void *ring)');
 const testRun = libbpf.func('int bpf_prog_test_run_opts(int fd, void *opts)');
-const Sample = koffi.proto('int Sample(void *context, void *data, size_t size)');
 const printSetting = koffi.proto('int Printer(int level, const char *format, void *arguments)');
 const setPrint = libbpf.func('void *libbpf_set_print(Printer *print)');
 
@@ -95,29 +91,42 @@ export const kernelMap = (fd: number): KernelMap => ({
   },
 });
 
+/** Keys and values of `count` entries, laid end to end. */
+export interface Batch {
+  readonly keys: Buffer;
+  readonly values: Buffer;
+  readonly count: number;
+}
+
 /** All entries of a hash, in batches; entries that are added or deleted meanwhile may be missed, none is seen twice in a batch. */
+export function* batches(fd: number, keySize: number, valueSize: number, size = 2048): Generator<Batch> {
+  let from: Buffer | null = null;
+  for (;;) {
+    // New ones each time: what was given out stays as it is.
+    const keys = Buffer.alloc(keySize * size);
+    const values = Buffer.alloc(valueSize * size);
+    const next = Buffer.alloc(Math.max(keySize, 8));
+    const count = [size];
+    const result = lookupBatch(fd, from, next, keys, values, count, null);
+    if (result < 0 && result !== -ENOENT) failing('bpf_map_lookup_batch', result);
+    yield { keys, values, count: count[0]! };
+    if (result === -ENOENT) return;
+    from = next;
+  }
+}
+
+/** The same, one by one. */
 export function* entries(
   fd: number,
   keySize: number,
   valueSize: number,
-  batch = 2048,
 ): Generator<{ readonly key: Buffer; readonly value: Buffer }> {
-  const keys = Buffer.alloc(keySize * batch);
-  const values = Buffer.alloc(valueSize * batch);
-  let from: Buffer | null = null;
-  for (;;) {
-    const next = Buffer.alloc(Math.max(keySize, 8));
-    const count = [batch];
-    const result = lookupBatch(fd, from, next, keys, values, count, null);
-    if (result < 0 && result !== -ENOENT) failing('bpf_map_lookup_batch', result);
-    for (let i = 0; i < count[0]!; i++)
+  for (const { keys, values, count } of batches(fd, keySize, valueSize))
+    for (let i = 0; i < count; i++)
       yield {
         key: Buffer.from(keys.subarray(i * keySize, (i + 1) * keySize)),
         value: Buffer.from(values.subarray(i * valueSize, (i + 1) * valueSize)),
       };
-    if (result === -ENOENT) return;
-    from = next;
-  }
 }
 
 export interface MapShape {
@@ -241,6 +250,7 @@ const mapsOfProgram = (fd: number): readonly number[] => {
 /** struct bpf_map_info: type 0, id 4, key_size 8, value_size 12, max_entries 16, map_flags 20, name 24. */
 const mapName = (fd: number): string => infoOf(fd, 80).toString('latin1', 24, 40).replace(/\0.*$/, '');
 export const valueSize = (fd: number): number => infoOf(fd, 80).readUInt32LE(12);
+export const mostEntries = (fd: number): number => infoOf(fd, 80).readUInt32LE(16);
 
 /**
  * The maps of the programs that are attached to an interface of the calling thread's namespace, by name, as descriptors of this process.
@@ -270,41 +280,6 @@ export const detachTc = (ifindex: number): void => {
   failing('bpf_tc_hook_destroy', hookDestroy(hook));
 };
 
-export interface Ring {
-  /** Hands every waiting sample to the receiver, on this thread, without a system call where none waits. */
-  consume(): number;
-  close(): void;
-}
-
-export const openRing = (fd: number, receive: (sample: Buffer) => void): Ring => {
-  let failure: unknown;
-  const callback = koffi.register((_context: unknown, data: unknown, size: number | bigint) => {
-    try {
-      receive(Buffer.from(koffi.decode(data, koffi.array('uint8_t', Number(size), 'Typed')) as Uint8Array));
-    } catch (e) {
-      failure ??= e;
-    }
-    return 0;
-  }, koffi.pointer(Sample));
-  const ring = ringNew(fd, callback, null, null);
-  if (ring === null) throw new SystemCallError('ring_buffer__new', koffi.errno(), '');
-  return {
-    consume() {
-      const count = failing('ring_buffer__consume', ringConsume(ring));
-      if (failure !== undefined) {
-        const e = failure;
-        failure = undefined;
-        throw e;
-      }
-      return count;
-    },
-    close() {
-      ringFree(ring);
-      koffi.unregister(callback);
-    },
-  };
-};
-
 export interface TestRun {
   /** What the program returned: TC_ACT_OK 0, TC_ACT_SHOT 2. */
   readonly result: number;
@@ -325,6 +300,20 @@ const skbIfindex = 40;
  * next call.
  */
 const held: { buffers: readonly Uint8Array[] } = { buffers: [] };
+
+/** A BPF_PROG_TEST_RUN that can be made again and again, with what `packet` holds then. Returns what the program returned. */
+export const preparedRun = (program: number, packet: Uint8Array): (() => number) => {
+  const opts = Buffer.alloc(80);
+  opts.writeBigUInt64LE(80n, 0);
+  opts.writeBigUInt64LE(koffi.address(packet), 8);
+  opts.writeInt32LE(1, 60);
+  return () => {
+    // Said each time, so that the collector sees that the packet is still needed.
+    opts.writeUInt32LE(packet.length, 24);
+    failing('bpf_prog_test_run_opts', testRun(program, opts));
+    return opts.readUInt32LE(56);
+  };
+};
 
 /** BPF_PROG_TEST_RUN of a tc program. `ifindex` must exist in the calling thread's namespace. */
 export const runProgram = (

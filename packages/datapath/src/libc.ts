@@ -23,6 +23,9 @@ const mountC = libc.func(
 const umountC = libc.func('int umount2(const char *target, int flags)');
 const flockC = libc.func('int flock(int fd, int operation)');
 const exitC = libc.func('void _exit(int status)');
+const mmapC = libc.func('void *mmap(void *address, size_t length, int access, int flags, int fd, int64_t offset)');
+const munmapC = libc.func('int munmap(void *address, size_t length)');
+const pageSizeC = libc.func('int getpagesize()');
 const clockC = libc.func('int clock_gettime(int clock, _Out_ int64_t *time)');
 
 /** A system call that failed, by its name and the error number of <errno.h>. */
@@ -122,6 +125,32 @@ export const tryLockFile = (fd: number): boolean => {
 
 /** Ends this process at once, without anything that would be done at its end. */
 export const endProcess = (status: number): void => exitC(status);
+
+/** Bytes. */
+export const pageSize = (): number => pageSizeC();
+
+/** Memory that is shared with a file or a map of the kernel. What views it must not be looked at once it is unmapped. */
+export interface MappedMemory {
+  readonly address: unknown;
+  readonly unmap: () => void;
+}
+
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_FAILED = 2n ** 64n - 1n;
+export const mapMemory = (fd: number, length: number, offset: number, access: 'read' | 'write'): MappedMemory => {
+  const address: unknown = mmapC(
+    null,
+    length,
+    access === 'read' ? PROT_READ : PROT_READ | PROT_WRITE,
+    MAP_SHARED,
+    fd,
+    offset,
+  );
+  if (koffi.address(address) === MAP_FAILED) throw new SystemCallError('mmap', koffi.errno(), '');
+  return { address, unmap: () => void checked('munmap', munmapC(address, length)) };
+};
 
 /** Index of an interface in the namespace of the calling thread; 0 where there is none. */
 export const interfaceIndex = (name: string): number => indexC(name);

@@ -32,6 +32,13 @@ export const gatewaySettings = {
   'netfilter/nf_conntrack_icmp_timeout': 120,
   'netfilter/nf_conntrack_icmpv6_timeout': 120,
   'netfilter/nf_conntrack_tcp_loose': 0,
+  // It does not see the packets of the fast path: sequence numbers that it did not expect are none of its business, nor is what it takes
+  // for unacknowledged a reason to forget a flow early. A little more than the day that an idle flow has.
+  'netfilter/nf_conntrack_tcp_be_liberal': 1,
+  'netfilter/nf_conntrack_tcp_ignore_invalid_rst': 1,
+  'netfilter/nf_conntrack_tcp_timeout_established': 90_000,
+  'netfilter/nf_conntrack_tcp_timeout_unacknowledged': 90_000,
+  'netfilter/nf_conntrack_tcp_timeout_max_retrans': 90_000,
 } as const;
 
 const agentSettings = {

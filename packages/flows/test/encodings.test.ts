@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { known } from '@cofferdam/verdict';
 import fc from 'fast-check';
 import {
+  type AnyRecord,
   encodeRecord,
   parseRecord,
   recordColumns,
@@ -12,6 +13,7 @@ import {
   sanitise,
 } from '../src/index.ts';
 import { dnsRecord, everyShape, flowRecord, name, suppressedRecord } from './records.ts';
+import { slowEncodeRecord } from './slow-encode.ts';
 
 const seed = Number(process.env.COFFERDAM_SEED ?? Date.now() % 2 ** 31);
 
@@ -23,6 +25,53 @@ describe('JSON lines', () => {
       assert.deepEqual(parseRecord(line), { ok: true, value: record });
     });
   }
+
+  test(`the same bytes as by way of objects, whatever is in them (seed ${seed})`, () => {
+    const wild = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc.constantFrom('', '"', '\\', '\n', '\u2028', '\ud800', 'é', '__proto__'),
+    );
+    const label = fc.oneof(wild, fc.constantFrom('2', '10', '01'));
+    const over = fc.record(
+      {
+        id: wild,
+        gateway: wild,
+        commit: wild,
+        interface: wild,
+        flow: wild,
+        name: wild,
+        type: wild,
+        rcode: wild,
+        start: fc.integer({ min: -8.64e15, max: 8.64e15 }),
+        end: fc.oneof(fc.integer({ min: -5000, max: 5000 }), fc.double({ min: -1e6, max: 1e15, noNaN: true })),
+        agent: fc.record(
+          { name: wild, labels: fc.dictionary(label, wild), pod: wild, inventoryRevision: fc.nat() },
+          { requiredKeys: ['labels'] },
+        ),
+        rule: fc.record(
+          { index: fc.nat(), id: wild, name: wild, ruleset: wild, tier: wild },
+          { requiredKeys: ['index', 'name', 'ruleset', 'tier'] },
+        ),
+        addressNames: fc.array(wild.map(name)),
+        claimedName: fc.oneof(
+          wild.map((text) => known(name(text))),
+          fc.constantFrom({ state: 'absent' as const }, { state: 'unreadable' as const }),
+        ),
+        toAgent: fc.record({
+          bytes: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+          packets: fc.bigInt({ min: 0n, max: 9n }),
+        }),
+      },
+      { requiredKeys: [] },
+    );
+    fc.assert(
+      fc.property(fc.constantFrom(...everyShape), over, (shape, more) => {
+        const record = { ...shape, ...more } as AnyRecord;
+        assert.equal(encodeRecord(record), slowEncodeRecord(record));
+      }),
+      { seed, numRuns: 2000 },
+    );
+  });
 
   test('equal records are equal bytes whatever the order of their labels', () => {
     const a = flowRecord({ agent: { labels: { a: '1', b: '2' } } });

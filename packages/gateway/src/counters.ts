@@ -25,8 +25,8 @@ export interface Counters {
   readonly suppressed: ReadonlyMap<Reason, number>;
   /** The plan that decides from now on. That of the one before is remembered for flows it decided. */
   readonly plan: (revision: number, keys: readonly string[]) => void;
-  /** The kernel's log: a flow began, or ended, or was denied; the same `id` for both. Its verdict was counted in the kernel. */
-  readonly kernelFlow: (id: string, verdict: Verdict, flow: KernelFlow, ended: boolean) => void;
+  /** The kernel's log, once of each: a flow began, or ended without that, or was denied. Its verdict was counted in the kernel. */
+  readonly kernelFlow: (verdict: Verdict, flow: KernelFlow) => void;
   /** The proxy decided on a flow, or on a request of it. */
   readonly proxyDecision: (gate: Gate | undefined, settled: Settled, facts: Facts) => void;
   readonly question: (record: DnsRecord) => void;
@@ -52,9 +52,6 @@ const increment = (
   else before.count += 1;
 };
 
-/** Flows that are live at once: as many as the kernel holds. Past that, one whose start was counted may be counted again at its end. */
-const remembered = 65_536;
-
 export const createCounters = (options: {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
@@ -67,7 +64,6 @@ export const createCounters = (options: {
   const questions = new Map<string, { verdict: Verdict; reason: Reason; count: number }>();
   const records = new Map<string, number>();
   const suppressed = new Map<Reason, number>();
-  const counted = new Set<string>();
   /** By revision, the newest last. */
   const plans = new Map<number, readonly string[]>();
 
@@ -102,14 +98,8 @@ export const createCounters = (options: {
       plans.set(revision, keys);
       if (plans.size > 2) plans.delete(plans.keys().next().value!);
     },
-    kernelFlow(id, verdict, flow, ended) {
-      const before = counted.has(id);
-      if (ended) counted.delete(id);
-      else if (!before) {
-        counted.add(id);
-        if (counted.size > remembered) counted.delete(counted.values().next().value!);
-      }
-      if (before || flow.start < options.began) return;
+    kernelFlow(verdict, flow) {
+      if (flow.start < options.began) return;
       const { wouldVerdict, wouldRule, revision, rule } = flow;
       if (wouldVerdict === undefined || wouldVerdict === 'unknown') return;
       const found = decided(revision, verdict, rule, { verdict: wouldVerdict, rule: wouldRule });

@@ -41,6 +41,7 @@ import { createTunnelBudget, defaultTunnelBudget } from './tunnel-budget.ts';
 import { createUntoldDenials } from './untold-denials.ts';
 import type { UpstreamServer } from './upstream-exchange.ts';
 import { createUpstreamResolver, type UpstreamOptions, upstreamDefaults } from './upstream-resolver.ts';
+import { createWallClock } from './wall-clock.ts';
 
 /**
  * What every gateway is, whatever network it stands in: kernel program, netfilter, DNS filter, proxy, flow log, and one plan for all of
@@ -91,8 +92,11 @@ export interface AgentInterface {
 export interface GatewayCore {
   readonly kernel: Kernel;
   readonly status: GatewayStatus;
-  /** Puts another plan in force in one step; live flows are judged by it. Throws, and changes nothing, where it does not fit. */
-  readonly renew: (plan: LoadedPlan) => void;
+  /**
+   * Puts another plan in force in one step; live flows are judged by it. Throws, and changes nothing, where it does not fit. Returns the
+   * milliseconds that the step took.
+   */
+  readonly renew: (plan: LoadedPlan) => number;
 }
 
 const pollMilliseconds = 10;
@@ -151,6 +155,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   const counters = createCounters({ now, began });
   kernel.setQuotas(options.quotas);
   const indexOf = new Map(interfaces.map(({ name }) => [name, gateway.run(() => kernel.attach(name))]));
+  gateway.run(() => kernel.attachUplink(topology.uplinkInterface));
   const nameOfIndex = new Map([...indexOf].map(([name, index]) => [index, name]));
   const placement = {
     ifindexes: (name: string | undefined): readonly number[] =>
@@ -187,7 +192,8 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
   });
   const { names } = dnsNames;
   kernel.apply(plan, placement, names.classified(plan));
-  const wallTime = (boot: bigint): number => now() - Number((bootTime() - boot) / 1_000_000n);
+  const wallClock = createWallClock(now, bootTime);
+  const { wallTime } = wallClock;
   const status = createStatus({
     gateway: options.gateway,
     plan: plan.plan,
@@ -215,7 +221,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     now,
     nextId,
     flowId: ({ ifindex, sourcePort }, start) =>
-      `${options.gateway}-${[start, ifindex, sourcePort].map((number) => number.toString(36)).join('.')}`,
+      `${options.gateway}-${start.toString(36)}.${ifindex.toString(36)}.${sourcePort.toString(36)}`,
     emit: records.emit,
     observe: counters.kernelFlow,
     forget: kernel.forget,
@@ -239,10 +245,14 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     },
   });
   // Nothing between these and what ends them may fail: a process goes on for its timers.
-  const poll = setInterval(kernel.poll, pollMilliseconds);
+  const poll = setInterval(() => {
+    wallClock.look();
+    kernel.poll();
+  }, pollMilliseconds);
   const hours = setInterval(cutFlows.look, hourMilliseconds);
   const sweep = setInterval(() => {
-    flowLog.sweep(kernel.flows(), bootTime());
+    // There, since what connection tracking has of a flow is forgotten with it.
+    gateway.run(() => flowLog.sweep(kernel.flows(), bootTime()));
     for (const { use, count } of untold.since(kernel.uses())) {
       const agent = use.address && gate.agentAt(use.address, nameOfIndex.get(use.ifindex) ?? '');
       recordBudget.suppress(agent?.identity ?? { labels: {} }, 'untold', now(), count);
@@ -352,7 +362,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     status,
     renew(next) {
       assertSameMode(dnsMode, next);
-      kernel.apply(next, placement, names.classified(next));
+      const taken = kernel.apply(next, placement, names.classified(next));
       plan = next;
       gate = planGate(next);
       proxy.rejudge();
@@ -363,6 +373,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
       } catch (e) {
         warn(`hits of rules are counted wrong from now on: ${e instanceof Error ? e.message : String(e)}`);
       }
+      return taken;
     },
   };
 };

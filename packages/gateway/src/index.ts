@@ -17,6 +17,7 @@ export type { Dial } from './dialler.ts';
 export { type DnsDecision, type DnsDecisionOptions, decideQuestion } from './dns-decision.ts';
 export { createDnsFilter, type DnsClient, type DnsFilter, type DnsFilterOptions } from './dns-filter.ts';
 export { createDnsServer, type DnsServer, type DnsServerOptions, dnsServerDefaults } from './dns-server.ts';
+export { type FlowSink, openFlowSink, openRotatingSink } from './flow-sink.ts';
 export type { CurrentGate, Gate, GateAgent, GateRule, NameGrant } from './gate.ts';
 export {
   type AgentInterface,

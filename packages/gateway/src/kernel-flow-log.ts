@@ -1,6 +1,14 @@
-import { eventKind, type FlowKey, flowFlag, flowState, type KernelEvent, type KernelFlow } from '@cofferdam/datapath';
+import {
+  eventKind,
+  type FlowEntry,
+  type FlowKey,
+  flowFlag,
+  flowState,
+  type KernelEvent,
+  type KernelFlow,
+} from '@cofferdam/datapath';
 import { type FlowRecord, recordVersion, type WouldBeVerdict } from '@cofferdam/flows';
-import { type Address, type DomainName, formatAddress, wireName } from '@cofferdam/net';
+import { type Address, type DomainName, wireName } from '@cofferdam/net';
 import {
   absent,
   type Fact,
@@ -34,8 +42,8 @@ export interface KernelFlowLogOptions {
   /** The id of a flow, the same for its first and last record also where another process writes the last. */
   readonly flowId: (key: FlowKey, start: bigint) => string;
   readonly emit: (record: FlowRecord) => void;
-  /** Told of the start and the end of every flow under one id, and of denials, also where nothing is to be recorded. */
-  readonly observe?: (id: string, verdict: Verdict, flow: KernelFlow, ended: boolean) => void;
+  /** Told of every flow, at its start or, where it had none here, at its end, and of denials; also where nothing is to be recorded. */
+  readonly observe?: (verdict: Verdict, flow: KernelFlow) => void;
   /** Forgets a flow in the kernel. */
   readonly forget: (key: FlowKey) => void;
   /** Denies a live flow in the kernel. */
@@ -47,9 +55,9 @@ export interface KernelFlowLogOptions {
 export interface KernelFlowLog {
   readonly receive: (event: KernelEvent) => void;
   /** Looks at all live flows once: ends the idle and closed, denies the overdue. `flows`: a walk over the kernel's table. */
-  readonly sweep: (flows: Iterable<{ readonly key: FlowKey; readonly flow: KernelFlow }>, bootNow: bigint) => void;
+  readonly sweep: (flows: Iterable<FlowEntry>, bootNow: bigint) => void;
   /** Ends the records of all flows that are still live. */
-  readonly finish: (flows: Iterable<{ readonly key: FlowKey; readonly flow: KernelFlow }>) => void;
+  readonly finish: (flows: Iterable<FlowEntry>) => void;
 }
 
 /** Nanoseconds. Shorter than what connection tracking keeps, so that a translation never changes under a flow. */
@@ -69,16 +77,23 @@ const rememberedDenials = 4096;
 
 interface Live {
   readonly id: string;
+  /** As the kernel has it: tells it from the next flow in its place. */
+  readonly start: bigint;
   claimed: Fact<DomainName>;
   started: boolean;
   gate: Gate | undefined;
+  /** The last sweep that met it and looked, or that was over when it came. */
+  swept: number;
 }
 
-const textOf = (key: FlowKey): string =>
-  `${key.ifindex} ${key.protocol} ${formatAddress(key.source)} ${key.sourcePort} ${formatAddress(key.destination)} ${key.destinationPort}`;
-
 export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLog => {
+  /** By what tells flows apart in the kernel's table. */
   const live = new Map<string, Live>();
+  /** Those of them that have no first record yet. */
+  const unstarted = new Set<string>();
+  let sweeps = 0;
+  /** Whether there are more here than in the kernel: events can be lost, and what tells of an end with them. */
+  let stale = false;
   const denials = new Map<string, number>();
 
   const wouldBeOf = (gate: Gate | undefined, flow: KernelFlow, ended: Reason): WouldBeVerdict | undefined => {
@@ -94,7 +109,14 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     id: string,
     key: FlowKey,
     flow: KernelFlow,
-    more: { claimed: Fact<DomainName>; reason: Reason; end?: number; gate: Gate | undefined },
+    more: {
+      readonly claimed: Fact<DomainName>;
+      readonly reason: Reason;
+      /** Whether its start was told. */
+      readonly again: boolean;
+      readonly end?: number;
+      readonly gate: Gate | undefined;
+    },
   ): void => {
     const { reason } = more;
     // A flow that was judged again has the places of the plan that did it.
@@ -102,31 +124,27 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     const gate = [current, more.gate].find((one) => one?.revision === flow.revision);
     const rule = flow.rule === undefined ? undefined : gate?.rule(flow.rule);
     const verdict = reasonEntry(reason).verdict;
-    options.observe?.(id, verdict, flow, more.end !== undefined);
+    if (!more.again) options.observe?.(verdict, flow);
     const log = rule?.log ?? 'both';
     if (log === 'none' || (log === 'end' && more.end === undefined)) return;
     if (log === 'start' && more.end !== undefined && verdict === 'permit') return;
     const on = options.interfaceOf(key.ifindex);
     const agent = (gate ?? current)?.agentAt(key.source, on);
-    const pooled = options.isPooled(key.destination);
     const hasPorts = key.protocol === 'tcp' || key.protocol === 'udp';
-    const port = hasPorts ? { port: key.destinationPort } : {};
     const wouldBe = wouldBeOf(gate, flow, reason);
     // Neither TLS nor a request line: there was no request. What was a request on this path was not read.
     const isOpaque = key.protocol === 'tcp' && flow.tls.state === 'absent' && (flow.flags & flowFlag.plainHttp) === 0;
     const request = isOpaque ? absent : unknown;
-    options.emit({
+    const record: { -readonly [K in keyof FlowRecord]: FlowRecord[K] } = {
       version: recordVersion,
       kind: 'flow',
       id,
       gateway: options.gateway,
       start: options.wallTime(flow.start),
-      ...(more.end === undefined ? {} : { end: more.end }),
       agent: agent?.identity ?? { labels: {} },
-      source: { address: key.source, ...(hasPorts ? { port: key.sourcePort } : {}) },
+      source: hasPorts ? { address: key.source, port: key.sourcePort } : { address: key.source },
       interface: on,
-      destination: { address: flow.real, ...port },
-      ...(pooled ? { synthetic: key.destination } : {}),
+      destination: hasPorts ? { address: flow.real, port: key.destinationPort } : { address: flow.real },
       protocol: typeof key.protocol === 'number' ? `ip-${key.protocol}` : key.protocol,
       addressNames: flow.name === 0 ? [] : options.namesOf(flow.name),
       tls: flow.tls,
@@ -136,16 +154,19 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       verdict,
       reason,
       enforced: reason !== 'monitored',
-      ...(rule === undefined ? {} : { rule: rule.reference }),
       revision: flow.revision,
-      ...(gate?.commit === undefined ? {} : { commit: gate.commit }),
       stage: flow.stage,
-      ...(wouldBe === undefined ? {} : { wouldBe }),
       path: 'kernel',
-      ...(flow.tls.state === 'known' && verdict === 'permit' ? { treatment: 'passthrough' as const } : {}),
       toDestination: flow.toDestination,
       toAgent: flow.toAgent,
-    });
+    };
+    if (more.end !== undefined) record.end = more.end;
+    if (options.isPooled(key.destination)) record.synthetic = key.destination;
+    if (rule !== undefined) record.rule = rule.reference;
+    if (gate?.commit !== undefined) record.commit = gate.commit;
+    if (wouldBe !== undefined) record.wouldBe = wouldBe;
+    if (flow.tls.state === 'known' && verdict === 'permit') record.treatment = 'passthrough';
+    options.emit(record);
   };
 
   const claimedOf = (flow: KernelFlow, text: string): Fact<DomainName> => {
@@ -154,31 +175,52 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     return name === undefined ? absent : known(name);
   };
 
-  const track = (text: string, key: FlowKey, flow: KernelFlow): Live => {
-    const before = live.get(text);
+  const find = (place: string, flow: KernelFlow): Live | undefined => {
+    const one = live.get(place);
+    return one?.start === flow.start ? one : undefined;
+  };
+
+  const track = (place: string, key: FlowKey, flow: KernelFlow): Live => {
+    const before = find(place, flow);
     if (before !== undefined) return before;
     const made: Live = {
       id: options.flowId(key, flow.start),
+      start: flow.start,
       claimed: unknown,
       started: flow.start < options.began,
       gate: options.gate(),
+      swept: sweeps,
     };
-    live.set(text, made);
+    live.set(place, made);
+    if (!made.started) unstarted.add(place);
     return made;
   };
 
-  const start = (one: Live, key: FlowKey, flow: KernelFlow): void => {
-    if (one.started) return;
-    one.started = true;
-    write(one.id, key, flow, { claimed: one.claimed, reason: reasonFromNumber(flow.reason), gate: one.gate });
+  const drop = (place: string): void => {
+    live.delete(place);
+    unstarted.delete(place);
   };
 
-  const end = (text: string, key: FlowKey, flow: KernelFlow, reason: Reason, at: number): void => {
-    const one = live.get(text);
-    live.delete(text);
+  const start = (place: string, one: Live, key: FlowKey, flow: KernelFlow): void => {
+    if (one.started) return;
+    one.started = true;
+    unstarted.delete(place);
+    const { claimed, gate } = one;
+    write(one.id, key, flow, { claimed, reason: reasonFromNumber(flow.reason), again: false, gate });
+  };
+
+  const startLate = (place: string, { key, flow }: FlowEntry): void => {
+    const one = find(place, flow);
+    if (one !== undefined) start(place, one, key, flow);
+  };
+
+  const end = (place: string, key: FlowKey, flow: KernelFlow, reason: Reason, at: number): void => {
+    const one = find(place, flow);
+    drop(place);
     write(one?.id ?? options.flowId(key, flow.start), key, flow, {
       claimed: one?.claimed ?? claimedOf(flow, ''),
       reason,
+      again: one?.started ?? false,
       end: at,
       gate: one?.gate ?? options.gate(),
     });
@@ -187,8 +229,8 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
   /** A packet that made no flow. The same again within seconds is the same denial. */
   const denied = (event: KernelEvent): void => {
     // Nothing is live where a first packet is denied: what was there before was begun anew.
-    live.delete(textOf(event.key));
-    const text = `${textOf(event.key)} ${event.flow.reason}`;
+    drop(event.id);
+    const text = `${event.id} ${event.flow.reason}`;
     const now = options.now();
     const last = denials.get(text);
     if (last !== undefined && now - last < sameDenial) return;
@@ -198,33 +240,33 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     write(options.nextId(), event.key, event.flow, {
       claimed: unknown,
       reason: reasonFromNumber(event.flow.reason),
+      again: false,
       end: options.wallTime(event.flow.last),
       gate: options.gate(),
     });
   };
 
   const verdict = (event: KernelEvent): void => {
-    const { key, flow } = event;
-    const text = textOf(key);
-    const one = track(text, key, flow);
+    const { id, key, flow } = event;
+    const one = track(id, key, flow);
     if (flow.tls.state !== 'unknown' || flow.claimed.state !== 'unknown') one.claimed = claimedOf(flow, event.name);
     if (flow.state === flowState.denied) {
-      end(text, key, flow, reasonFromNumber(flow.reason), options.now());
+      end(id, key, flow, reasonFromNumber(flow.reason), options.now());
       return;
     }
-    if (key.protocol !== 'tcp' || flow.tls.state !== 'unknown') start(one, key, flow);
+    if (key.protocol !== 'tcp' || flow.tls.state !== 'unknown') start(id, one, key, flow);
   };
 
-  const isClosed = (flow: KernelFlow): boolean => {
+  const isClosed = (flags: number): boolean => {
     const both = flowFlag.clientFin | flowFlag.serverFin;
-    return (flow.flags & flowFlag.reset) !== 0 || (flow.flags & both) === both;
+    return (flags & flowFlag.reset) !== 0 || (flags & both) === both;
   };
 
-  const idleLimit = (key: FlowKey, flow: KernelFlow): bigint => {
-    if (flow.state === flowState.denied) return idle.denied;
-    if (key.protocol !== 'tcp') return key.protocol === 'udp' ? idle.udp : idle.icmp;
-    if (isClosed(flow)) return idle.closed;
-    return (flow.flags & flowFlag.synAnswered) === 0 ? idle.unanswered : idle.tcp;
+  const idleLimit = ({ protocol, state, flags }: FlowEntry): bigint => {
+    if (state === flowState.denied) return idle.denied;
+    if (protocol !== 'tcp') return protocol === 'udp' ? idle.udp : idle.icmp;
+    if (isClosed(flags)) return idle.closed;
+    return (flags & flowFlag.synAnswered) === 0 ? idle.unanswered : idle.tcp;
   };
 
   /** Why a permitted flow ended as it did, or why a pending one was denied. */
@@ -236,38 +278,48 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       if (event.kind === eventKind.denied) denied(event);
       else if (event.kind === eventKind.verdict) verdict(event);
       else if (event.kind === eventKind.end)
-        end(textOf(event.key), event.key, event.flow, endReason(event.flow), options.wallTime(event.flow.last));
+        end(event.id, event.key, event.flow, endReason(event.flow), options.wallTime(event.flow.last));
       else if (event.kind === eventKind.nameMiss) {
         const name = wireName(event.name);
         if (name !== undefined) options.classify(name);
       }
     },
     sweep(flows, bootNow) {
-      const seen = new Set<string>();
-      for (const { key, flow } of flows) {
-        const text = textOf(key);
-        seen.add(text);
-        if (flow.state === flowState.pending && flow.firstByte !== 0n && bootNow - flow.firstByte > undecided) {
+      sweeps += 1;
+      let met = 0;
+      // Most flows have nothing to be done: they are neither read nor looked for.
+      for (const entry of flows) {
+        met += 1;
+        const { state } = entry;
+        if (stale) {
+          const one = live.get(entry.id);
+          if (one !== undefined) one.swept = sweeps;
+        }
+        if (state === flowState.pending && entry.firstByte !== 0n && bootNow - entry.firstByte > undecided) {
+          const { id, key, flow } = entry;
           options.deny(key, reasonEntry('undecided-timeout').number);
-          end(text, key, flow, 'undecided-timeout', options.now());
+          end(id, key, flow, 'undecided-timeout', options.now());
           continue;
         }
-        const one = live.get(text);
-        if (one !== undefined && !one.started && bootNow - flow.start > second && flow.state !== flowState.pending)
-          start(one, key, flow);
-        if (bootNow - flow.last <= idleLimit(key, flow)) continue;
+        if (unstarted.size > 0 && state !== flowState.pending && bootNow - entry.start > second) {
+          const { id } = entry;
+          if (unstarted.has(id)) startLate(id, entry);
+        }
+        if (bootNow - entry.last <= idleLimit(entry)) continue;
+        const { id, key, flow } = entry;
         options.forget(key);
         // What was denied has its record already, and what the proxy holds has the proxy's.
-        if (flow.state === flowState.denied || flow.state === flowState.proxied) live.delete(text);
-        else end(text, key, flow, endReason(flow), options.wallTime(flow.last));
+        if (state === flowState.denied || state === flowState.proxied) drop(id);
+        else end(id, key, flow, endReason(flow), options.wallTime(flow.last));
       }
-      // Events can be lost.
-      for (const text of live.keys()) if (!seen.has(text)) live.delete(text);
+      if (stale) for (const [id, { swept }] of live) if (swept !== sweeps) drop(id);
+      // Whatever is live here is there, and there may be more; the next sweep finds what is not.
+      stale = live.size > met;
     },
     finish(flows) {
-      for (const { key, flow } of flows) {
+      for (const { id, key, flow } of flows) {
         if (flow.state === flowState.denied || flow.state === flowState.proxied) continue;
-        end(textOf(key), key, flow, endReason(flow), options.now());
+        end(id, key, flow, endReason(flow), options.now());
       }
     },
   };

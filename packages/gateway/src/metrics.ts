@@ -140,6 +140,7 @@ export const metricFamilies = (status: StatusReport, rules: RuleSamples, series:
       'Denials of an agent beyond its quota of events, which have no record.',
       perAgent(agents, ({ untold }) => untold),
     ),
+    counter('fast_path_packets', 'Packets of long flows that went past netfilter.', one(status.fastPackets)),
     counter('events_lost', 'Events of the kernel that there was no room for.', one(status.eventsLost)),
     counter('records', 'Records written, by kind.', byLabel('kind', status.records)),
     counter(

@@ -11,6 +11,7 @@ import {
   removeSubnetNetwork,
   routeGateway,
   type SubnetInterface,
+  topology,
   unlinkHost,
 } from '@cofferdam/datapath';
 import type { LoadedPlan } from '@cofferdam/plan';
@@ -104,6 +105,7 @@ export const startNetworkGateway = (options: NetworkGatewayOptions): NetworkGate
       relink() {
         link = makeLink();
         reroute();
+        gateway.run(() => core.kernel.attachUplink(topology.uplinkInterface));
       },
       reroute,
       warn: options.warn,

@@ -46,6 +46,7 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
     return reaches.get(text);
   };
 
+  const identities = plan.agents.map(({ name, labels }) => ({ name, labels }));
   const families = plan.agents.map(() => new Set<Family>());
   for (const { agent, address } of loaded.agents) families[agent]!.add(address.family);
 
@@ -54,12 +55,11 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
   const agentAt = (source: Address, onInterface: string): GateAgent | undefined => {
     const found = agentOf(loaded, onInterface, source);
     if (found === undefined) return undefined;
-    const { labels } = plan.agents[found.agent]!;
     return {
       name: found.name,
       interface: onInterface,
       source,
-      identity: { name: found.name, labels },
+      identity: identities[found.agent]!,
       families: families[found.agent]!,
       monitored: plan.monitored || found.monitored,
     };
@@ -96,9 +96,8 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
     return { kind: 'wildcard', suffix: shortest ?? '' };
   };
 
-  const rule = (index: number | 'default'): GateRule | undefined => {
-    const found = index === 'default' ? undefined : plan.rules[index];
-    if (found === undefined || index === 'default') return undefined;
+  const ruleAt = (index: number): GateRule => {
+    const found = plan.rules[index]!;
     const { id, name, ruleset, tier } = found;
     return {
       reference: { index, ...(id === undefined ? {} : { id }), name, ruleset, tier },
@@ -107,6 +106,15 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
       readsRequests: found.http !== undefined || found.mcp !== undefined || (found.web?.urls.length ?? 0) > 0,
       refusesEch: found.ech === 'refuse',
     };
+  };
+  const rules = new Map<number, GateRule>();
+  const rule = (index: number | 'default'): GateRule | undefined => {
+    if (index === 'default' || plan.rules[index] === undefined) return undefined;
+    const before = rules.get(index);
+    if (before !== undefined) return before;
+    const made = ruleAt(index);
+    rules.set(index, made);
+    return made;
   };
 
   return {

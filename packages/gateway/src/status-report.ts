@@ -29,6 +29,8 @@ export interface StatusReport {
   readonly agents: readonly AgentStatus[];
   /** Events of the kernel that there was no room for, so that their records are missing. */
   readonly eventsLost: number;
+  /** Packets that took the fast path. */
+  readonly fastPackets: number;
   readonly records: ReadonlyMap<string, number>;
   /** Denials that have no record of their own. */
   readonly suppressed: ReadonlyMap<Reason, number>;

@@ -26,7 +26,7 @@ export interface StatusOptions {
   readonly gateway: string;
   readonly plan: Plan;
   readonly quotas: Quotas;
-  readonly kernel: Pick<Kernel, 'hits' | 'drops' | 'uses' | 'eventsLost'>;
+  readonly kernel: Pick<Kernel, 'hits' | 'drops' | 'uses' | 'eventsLost' | 'fastPackets'>;
   /** Entries that a table of the kernel has room for. */
   readonly capacity: (table: string) => number;
   readonly counters: Counters;
@@ -105,6 +105,7 @@ export const createStatus = (options: StatusOptions): GatewayStatus => {
       quotas: options.quotas,
       agents: agentStatus(uses, options.held(), options.agentAt),
       eventsLost: Number(kernel.eventsLost()),
+      fastPackets: Number(kernel.fastPackets()),
       records: counters.records,
       suppressed: counters.suppressed,
       drops: kernel.drops(),

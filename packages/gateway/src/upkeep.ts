@@ -33,12 +33,12 @@ interface Finding {
  */
 export const createUpkeep = ({ host, network, kernel, link, relink, reroute, warn }: Upkeep) => {
   const { gateway, interfaces } = network;
+  const uplink = topology.uplinkInterface;
   const nft = openNftables(gateway);
   let known: readonly string[] = [];
 
   const isLinked = (): boolean =>
-    host.run(() => interfaceIndex(link().interfaceName) !== 0) &&
-    gateway.run(() => interfaceIndex(topology.uplinkInterface) !== 0);
+    host.run(() => interfaceIndex(link().interfaceName) !== 0) && gateway.run(() => interfaceIndex(uplink) !== 0);
 
   const findings = (): readonly Finding[] => {
     const detached = interfaces
@@ -51,10 +51,13 @@ export const createUpkeep = ({ host, network, kernel, link, relink, reroute, war
         what: `the program on ${name} was gone`,
         mend: () => gateway.run(() => void kernel.attach(name)),
       })),
+      ...(gateway.run(() => interfaceIndex(uplink) !== 0 && !kernel.isUplinkAttached(uplink))
+        ? [{ what: `the program on ${uplink} was gone`, mend: () => gateway.run(() => kernel.attachUplink(uplink)) }]
+        : []),
       ...lost.map(({ name }) => ({ what: `the interface ${name} is gone: its agents reach nothing` })),
       ...(nft.run('list tables').includes('table inet cofferdam\n')
         ? []
-        : [{ what: 'its netfilter rules are gone: nothing passes until it is started again' }]),
+        : [{ what: 'its netfilter rules are gone: nothing new passes until it is started again' }]),
     ];
   };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { eventKind, type KernelFlow } from '@cofferdam/datapath';
+import { encodeFlowKey, eventKind, flowId, type KernelFlow } from '@cofferdam/datapath';
 import { ruleKey } from '@cofferdam/flows';
 import { type Facts, reasonEntry, unknown, type WouldBe } from '@cofferdam/verdict';
 import { createCounters } from '../src/counters.ts';
@@ -41,12 +41,11 @@ const flow = (over: Partial<KernelFlow>): KernelFlow => ({
 });
 
 describe('would-be verdicts of flows in the kernel', () => {
-  test('counted once, for the rule that would have decided, at the first sight of both', () => {
+  test('counted for the rule that would have decided', () => {
     const { kernelFlow, rules } = counters();
     const lifted = flow({ wouldVerdict: 'deny', wouldRule: 0 });
-    kernelFlow('f1', 'permit', lifted, false);
-    kernelFlow('f1', 'permit', lifted, true);
-    kernelFlow('f2', 'permit', flow({ wouldVerdict: 'permit', wouldRule: 1 }), true);
+    kernelFlow('permit', lifted);
+    kernelFlow('permit', flow({ wouldVerdict: 'permit', wouldRule: 1 }));
     assert.deepEqual(rules.of(keys[0]), { permitted: 0, denied: 0, wouldPermit: 0, wouldDeny: 1, last: 1000 });
     assert.deepEqual(rules.of(keys[1]), { permitted: 0, denied: 0, wouldPermit: 1, wouldDeny: 0, last: 1000 });
     // What did decide is the kernel's to count.
@@ -55,34 +54,34 @@ describe('would-be verdicts of flows in the kernel', () => {
 
   test('the default’s too, where monitoring lets pass what it would deny', () => {
     const { kernelFlow, rules } = counters();
-    kernelFlow('f1', 'permit', flow({ wouldVerdict: 'deny' }), true);
+    kernelFlow('permit', flow({ wouldVerdict: 'deny' }));
     assert.deepEqual(rules.of('default'), { permitted: 0, denied: 0, wouldPermit: 0, wouldDeny: 1, last: 1000 });
   });
 
   test('not where the same rule decided the same, where a fact is missing, or nothing is monitored', () => {
     const { kernelFlow, rules } = counters();
-    kernelFlow('f1', 'permit', flow({ rule: 0, wouldVerdict: 'permit', wouldRule: 0 }), true);
-    kernelFlow('f2', 'permit', flow({ wouldVerdict: 'unknown' }), true);
-    kernelFlow('f3', 'permit', flow({}), true);
+    kernelFlow('permit', flow({ rule: 0, wouldVerdict: 'permit', wouldRule: 0 }));
+    kernelFlow('permit', flow({ wouldVerdict: 'unknown' }));
+    kernelFlow('permit', flow({}));
     assert.deepEqual([...rules.keys()], []);
   });
 
   test('of the rules of the plan that decided, also when its flows end under the next', () => {
     const { kernelFlow, plan, rules } = counters();
     plan(2, [keys[1], keys[0]]);
-    kernelFlow('f1', 'permit', flow({ revision: 1, wouldVerdict: 'deny', wouldRule: 0 }), true);
-    kernelFlow('f2', 'permit', flow({ revision: 2, wouldVerdict: 'deny', wouldRule: 0 }), true);
+    kernelFlow('permit', flow({ revision: 1, wouldVerdict: 'deny', wouldRule: 0 }));
+    kernelFlow('permit', flow({ revision: 2, wouldVerdict: 'deny', wouldRule: 0 }));
     assert.deepEqual([rules.of(keys[0]).wouldDeny, rules.of(keys[1]).wouldDeny], [1, 1]);
     plan(3, []);
-    kernelFlow('f3', 'permit', flow({ revision: 1, wouldVerdict: 'deny', wouldRule: 0 }), true);
+    kernelFlow('permit', flow({ revision: 1, wouldVerdict: 'deny', wouldRule: 0 }));
     assert.equal(rules.of(keys[0]).wouldDeny, 1, 'rules of a plan long gone are nobody’s');
   });
 
   test('a flow that was there before this process was counted by the one before', () => {
     const { kernelFlow, rules } = counters(100n);
-    kernelFlow('f1', 'permit', flow({ start: 99n, wouldVerdict: 'deny' }), true);
+    kernelFlow('permit', flow({ start: 99n, wouldVerdict: 'deny' }));
     assert.deepEqual([...rules.keys()], []);
-    kernelFlow('f2', 'permit', flow({ start: 100n, wouldVerdict: 'deny' }), true);
+    kernelFlow('permit', flow({ start: 100n, wouldVerdict: 'deny' }));
     assert.equal(rules.of('default').wouldDeny, 1);
   });
 });
@@ -129,7 +128,7 @@ describe('decisions of the proxy', () => {
   });
 });
 
-test('the log of the kernel’s flows tells of every flow at both ends, and of denials, also where nothing is recorded', () => {
+test('the log of the kernel’s flows tells of every flow once, and of denials, also where nothing is recorded', () => {
   const seen: string[] = [];
   const records: string[] = [];
   const log = createKernelFlowLog({
@@ -144,7 +143,7 @@ test('the log of the kernel’s flows tells of every flow at both ends, and of d
     nextId: () => 'denied',
     flowId: () => 'flow',
     emit: ({ id }) => records.push(id),
-    observe: (id, verdict, { wouldVerdict }, ended) => seen.push(`${id} ${verdict} ${wouldVerdict} ${ended}`),
+    observe: (verdict, { wouldVerdict, last }) => seen.push(`${verdict} ${wouldVerdict} ${last}`),
     forget: () => undefined,
     deny: () => undefined,
     classify: () => undefined,
@@ -157,10 +156,14 @@ test('the log of the kernel’s flows tells of every flow at both ends, and of d
     destination: address('192.0.2.1'),
     destinationPort: 2,
   } as const;
-  const tell = (kind: number, one: KernelFlow): void => log.receive({ kind, key, flow: one, name: '' });
-  tell(eventKind.verdict, flow({ rule: 0, wouldVerdict: 'deny' }));
-  tell(eventKind.end, flow({ rule: 0, wouldVerdict: 'deny' }));
-  tell(eventKind.denied, flow({ rule: 0, reason: reasonEntry('rule-denies').number, wouldVerdict: 'permit' }));
-  assert.deepEqual(seen, ['flow permit deny false', 'flow permit deny true', 'denied deny permit true']);
+  const id = flowId(encodeFlowKey(key));
+  const tell = (kind: number, one: KernelFlow): void => log.receive({ kind, id, key, flow: one, name: '' });
+  tell(eventKind.verdict, flow({ rule: 0, last: 1n, wouldVerdict: 'deny' }));
+  tell(eventKind.end, flow({ rule: 0, last: 2n, wouldVerdict: 'deny' }));
+  // Over before its start was told.
+  tell(eventKind.end, flow({ rule: 0, last: 3n, wouldVerdict: 'deny' }));
+  const reason = reasonEntry('rule-denies').number;
+  tell(eventKind.denied, flow({ rule: 0, last: 4n, reason, wouldVerdict: 'permit' }));
+  assert.deepEqual(seen, ['permit deny 1', 'permit deny 3', 'deny permit 4']);
   assert.deepEqual(records, []);
 });

@@ -1,7 +1,14 @@
 /** Names of each DNS mode in the kernel's tables, by the plan in force. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { flowState, holderOf, type Kernel, type KernelFlow, type StandingName } from '@cofferdam/datapath';
+import {
+  type FlowEntry,
+  flowState,
+  holderOf,
+  type Kernel,
+  type KernelFlow,
+  type StandingName,
+} from '@cofferdam/datapath';
 import { type DomainName, formatAddress } from '@cofferdam/net';
 import { bitIndices, type LoadedPlan, type NameSetClass } from '@cofferdam/plan';
 import { assertSameMode, type DnsModeParts, openDnsMode } from '../src/dns-modes.ts';
@@ -106,7 +113,7 @@ const kernelOver = (tables: Tables): Kernel => {
             destinationPort: 443,
           },
           flow: { state } as KernelFlow,
-        };
+        } as FlowEntry;
     },
   };
   return part as Kernel;

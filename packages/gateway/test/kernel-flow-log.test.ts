@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eventKind, type FlowKey, flowFlag, flowState, type KernelEvent, type KernelFlow } from '@cofferdam/datapath';
+import {
+  encodeFlowKey,
+  eventKind,
+  type FlowEntry,
+  type FlowKey,
+  flowFlag,
+  flowId,
+  flowState,
+  type KernelEvent,
+  type KernelFlow,
+} from '@cofferdam/datapath';
 import type { FlowRecord } from '@cofferdam/flows';
 import { type DomainName, parseAddress } from '@cofferdam/net';
 import { absent, known, type Reason, reasonEntry, unknown } from '@cofferdam/verdict';
@@ -51,13 +61,31 @@ const names = new Map([
   [8, ['api.example.com', 'cdn.example.net']],
 ]);
 
-const event = (kind: number, one: KernelFlow, over: Partial<KernelEvent> = {}): KernelEvent => ({
-  kind,
-  key: key(),
-  flow: one,
-  name: '',
-  ...over,
-});
+const event = (
+  kind: number,
+  one: KernelFlow,
+  { key: of = key(), name = '' }: Partial<Pick<KernelEvent, 'key' | 'name'>> = {},
+): KernelEvent => ({ kind, id: flowId(encodeFlowKey(of)), key: of, flow: one, name });
+
+interface Row {
+  readonly key: FlowKey;
+  readonly flow: KernelFlow;
+}
+
+const entry = ({ key: of, flow: one }: Row): FlowEntry => {
+  const { start, last, firstByte, state, flags } = one;
+  return {
+    id: flowId(encodeFlowKey(of)),
+    key: of,
+    flow: one,
+    protocol: of.protocol,
+    start,
+    last,
+    firstByte,
+    state,
+    flags,
+  };
+};
 
 const desk = (gate: () => Gate | undefined = () => undefined) => {
   const records: FlowRecord[] = [];
@@ -82,7 +110,19 @@ const desk = (gate: () => Gate | undefined = () => undefined) => {
     deny: (one, reason) => denied.push([one, reason]),
     classify: (name) => classified.push(name),
   });
-  return { log, records, forgotten, denied, classified, at: (ms: number) => (now = ms) };
+  return {
+    log: {
+      receive: log.receive,
+      sweep: (rows: readonly Row[], at: bigint) => log.sweep(rows.map(entry), at),
+      finish: (rows: readonly Row[]) => log.finish(rows.map(entry)),
+    },
+    walk: log.sweep,
+    records,
+    forgotten,
+    denied,
+    classified,
+    at: (ms: number) => (now = ms),
+  };
 };
 
 test('a flow has a record when its name is read, and one under the same id at its end', () => {
@@ -156,8 +196,42 @@ test('the same denied packet again within five seconds is the same record', () =
   assert.equal(d.records.length, 1);
   d.at(6000);
   d.log.receive(packet);
-  d.log.receive({ ...packet, key: key({ destinationPort: 80 }) });
+  d.log.receive(
+    event(eventKind.denied, flow('no-rule', { state: flowState.denied }), { key: key({ destinationPort: 80 }) }),
+  );
   assert.equal(d.records.length, 3);
+});
+
+test('a walk reads no more of a flow that is to be left alone than what says so', () => {
+  const d = desk();
+  const alone = (one: KernelFlow): FlowEntry => {
+    const unread = (): never => {
+      throw new Error('it was read');
+    };
+    return Object.defineProperties(entry({ key: key(), flow: one }), { key: { get: unread }, flow: { get: unread } });
+  };
+  const closed = flow('rule', { flags: flowFlag.clientFin | flowFlag.serverFin, state: flowState.permitted });
+  d.log.receive(event(eventKind.verdict, flow('rule', { tls: absent, claimed: absent })));
+  d.walk([alone(closed)], 2n * second);
+  assert.equal(d.records.length, 1, 'its start');
+  assert.throws(() => d.walk([alone(closed)], 2n * second + 1n), /it was read/, 'control: it is over');
+});
+
+test('what the kernel has no more is forgotten, though nothing said so: the next flow in its place is another', () => {
+  const d = desk();
+  const read = { tls: absent, claimed: absent };
+  d.log.receive(event(eventKind.verdict, flow('rule', read)));
+  d.log.sweep([{ key: key(), flow: flow('rule', read) }], second);
+  d.log.receive(event(eventKind.verdict, flow('rule', read)));
+  d.log.sweep([{ key: key({ sourcePort: 9 }), flow: flow('rule', read) }], 2n * second);
+  d.log.receive(event(eventKind.verdict, flow('rule', { ...read, start: 3n * second })));
+  assert.deepEqual(
+    d.records.map(({ id, end }) => [id, end]),
+    [
+      ['f1', undefined],
+      ['f3000000001', undefined],
+    ],
+  );
 });
 
 test('ten seconds after its first byte an undecided flow is denied, in the kernel and in its record', () => {

@@ -33,6 +33,7 @@ test('what a gateway tells is read by a strict reader', () => {
   assert.equal(value('agent_untold_denials_total', { agent: '(unknown)' }), 2);
   assert.equal(value('agent_quota', { of: 'flows' }), 4096);
   assert.equal(value('events_lost_total'), 5);
+  assert.equal(value('fast_path_packets_total'), 900);
   assert.ok(value('process_resident_memory_bytes')! > 1_000_000);
 });
 

@@ -96,13 +96,14 @@ export const fakeGateway = (
 ): FakeGateway => {
   const hits = fakeHits();
   const drops: ReadonlyMap<Reason, bigint> = new Map([['no-rule', 3n]]);
-  const kernel: Pick<Kernel, 'hits' | 'drops' | 'uses' | 'eventsLost'> = {
+  const kernel: Pick<Kernel, 'hits' | 'drops' | 'uses' | 'eventsLost' | 'fastPackets'> = {
     hits: hits.hits,
     drops: () => drops,
     *uses() {
       yield* one.uses;
     },
     eventsLost: () => 5n,
+    fastPackets: () => 900n,
   };
   const counters = createCounters({ now: () => one.now, began: 0n });
   const one = { hits, counters, uses: [] as readonly AgentUse[], now: 1_800_000_000_000 } as {

@@ -1,5 +1,5 @@
 import type { AnyRecord } from '@cofferdam/flows';
-import { type FlowSink, openRotatingSink } from '../run/flow-sink.ts';
+import { type FlowSink, openRotatingSink } from '@cofferdam/gateway';
 import { createRunDirectory, flowsFile, isLiveRun, type RunState } from '../run-directory.ts';
 
 /** Where a gateway says who it is and writes its records: in /run, and in a file that the operator named. */

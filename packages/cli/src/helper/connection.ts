@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { isatty } from 'node:tty';
 import { encodeRecord } from '@cofferdam/flows';
+import type { FlowSink } from '@cofferdam/gateway';
 import { parsePolicy } from '@cofferdam/policy';
 import {
   asFileSystemUser,
@@ -17,7 +18,6 @@ import {
   setReadTimeout,
 } from '@cofferdam/sandbox';
 import { type Caller, contain } from '../run/contain.ts';
-import type { FlowSink } from '../run/flow-sink.ts';
 import { RunError } from '../run/options.ts';
 import { type LineChannel, openChannel } from './line-channel.ts';
 import { callerOf } from './peer-caller.ts';

@@ -1,9 +1,9 @@
 import { isatty } from 'node:tty';
 import { type AnyRecord, parseRecord } from '@cofferdam/flows';
+import type { FlowSink } from '@cofferdam/gateway';
 import { connectToSocket, isForeground, peerOf, SocketError, sendWithDescriptors, userById } from '@cofferdam/sandbox';
 import type { LoadedPolicy } from '../load-policy.ts';
 import type { Console } from '../run/contain.ts';
-import type { FlowSink } from '../run/flow-sink.ts';
 import { RunError, type RunOptions } from '../run/options.ts';
 import { openLog, policyRisks } from '../run/root-caller.ts';
 import { type LineChannel, openChannel } from './line-channel.ts';

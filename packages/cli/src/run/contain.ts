@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { bootTime, kernelObjectFile, topology } from '@cofferdam/datapath';
-import { createClockJump, type RunGateway, startRunGateway, type UpstreamServer } from '@cofferdam/gateway';
+import {
+  createClockJump,
+  type FlowSink,
+  openFlowSink,
+  type RunGateway,
+  startRunGateway,
+  type UpstreamServer,
+} from '@cofferdam/gateway';
 import type { PolicySet } from '@cofferdam/policy';
 import {
   type ContainedUser,
@@ -21,7 +28,6 @@ import {
   runStatusSocket,
   startTicksOf,
 } from '../run-directory.ts';
-import { type FlowSink, openFlowSink } from './flow-sink.ts';
 import { RunError, type RunOptions } from './options.ts';
 import { prepareRun } from './prepare-run.ts';
 import { createReporter } from './reporter.ts';

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
+import { type FlowSink, openRotatingSink } from '@cofferdam/gateway';
 import { type ContainedUser, forwardSignals, invokingUser, reclaimTerminal, writableBy } from '@cofferdam/sandbox';
 import { groupNumber } from '../helper/group.ts';
 import { defaultGroup } from '../helper/protocol.ts';
 import type { Caller } from './contain.ts';
-import { type FlowSink, openRotatingSink } from './flow-sink.ts';
 import { RunError } from './options.ts';
 
 /** Of `--log FILE`, and of FILE.1 behind it: half a million records or more each, and 1 GiB together. */

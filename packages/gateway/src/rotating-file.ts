@@ -4,8 +4,15 @@ import { basename, dirname } from 'node:path';
 export interface RotatingFile {
   /** The descriptor to append the next `bytes` to. Throws where there is no room for them. */
   readonly roomFor: (bytes: number) => number;
+  /** Bytes to append at once, where it is more than a line: a file is full to within that. */
+  readonly atOnce: number;
   readonly close: () => void;
 }
+
+/** Of a file, so much that nobody misses it. */
+export const smallPartOf = (bytes: number): number => Math.ceil(bytes / 64);
+/** PIPE_BUF of <linux/limits.h>: what others write to the same pipe does not come between. */
+const pipeBytes = 4096;
 
 const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
@@ -20,12 +27,12 @@ const sameFile = (a: Stats, b: Stats | undefined): boolean => b !== undefined &&
  */
 export const openRotatingFile = (path: string, mostBytes: number): RotatingFile => {
   let fd = openSync(path, 'a', 0o600);
-  if (!fstatSync(fd).isFile()) return { roomFor: () => fd, close: () => closeSync(fd) };
+  if (!fstatSync(fd).isFile()) return { roomFor: () => fd, atOnce: pipeBytes, close: () => closeSync(fd) };
   const real = realpathSync(path);
   const directory = openSync(dirname(real), O_RDONLY | O_DIRECTORY);
   const at = `/proc/self/fd/${directory}/${basename(real)}`;
   /** How often it is looked at from outside; the files are larger by at most what others write meanwhile. */
-  const step = Math.ceil(mostBytes / 64);
+  const step = smallPartOf(mostBytes);
   let size = fstatSync(fd).size;
   let looked = size;
 
@@ -59,6 +66,7 @@ export const openRotatingFile = (path: string, mostBytes: number): RotatingFile 
       size += bytes;
       return fd;
     },
+    atOnce: step,
     close() {
       closeSync(fd);
       closeSync(directory);

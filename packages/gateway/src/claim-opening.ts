@@ -19,7 +19,7 @@ interface Claim {
 const nameIn = ({ claimedName }: Partial<Facts>): DomainName | undefined =>
   claimedName?.state === 'known' ? claimedName.value : undefined;
 
-const claimOf = (first: FirstBytes, flow: Facts, agent: GateAgent): Claim => {
+const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, agent: GateAgent): Claim => {
   const settledAs =
     (otherwise: Settled['reason']) =>
     (gate: Gate, facts: Facts): Settled =>
@@ -44,7 +44,10 @@ const claimOf = (first: FirstBytes, flow: Facts, agent: GateAgent): Claim => {
         name: undefined,
         settle(gate, facts) {
           const waiting = walked(gate, facts);
-          return waiting.kind === 'deny' ? waiting : denial(agent, waiting.rule, 'name', reason);
+          if (waiting.kind === 'deny') return waiting;
+          // Monitoring lifts that nothing came, and not what a rule denies to whoever claims nothing.
+          const silent = isSilent ? judge(gate, { ...facts, ...nothingClaimed }) : waiting;
+          return silent.kind === 'deny' ? silent : denial(agent, waiting.rule, 'name', reason);
         },
       };
     }
@@ -97,7 +100,7 @@ export const openByClaim = async (
   }
 
   const first = await sniff(client, undecidedTimeout);
-  const claim = claimOf(first, facts, agent);
+  const claim = claimOf(first, !client.hasBytes(), facts, agent);
   // What is decided by then rests on no name, and so on the address as written.
   const waits = packet.kind === 'undecided';
   const led = waits && claim.name !== undefined ? await follow(gate, agent, claim.name, written) : undefined;

@@ -1,7 +1,7 @@
 """A machine of the randomised lab: it sends what it is told, one JSON line for each flow, and serves whoever reaches it.
 
-Arguments: the device, then `serve` where it is to listen. Lines in: {"do": "mark", ...} or {"do": "flow", ...}. Lines out: what a flow's
-client saw. What arrived is never taken from here: captures say that.
+Arguments: the device, then `serve` where it is to listen. Lines in: {"do": "mark", ...}, {"do": "ask", ...} or {"do": "flow", ...}. Lines out:
+what the client of a question or a flow saw. What arrived is never taken from here: captures say that.
 """
 import json
 import os
@@ -85,7 +85,7 @@ def after_name(data, at):
 
 
 def resolve(flow):
-    """The address that the name server said, or none. It is asked once more where an answer is lost."""
+    """The addresses that the name server said. It is asked once more where an answer is lost."""
     family = flow["family"]
     kind = socket.AF_INET if family == 4 else socket.AF_INET6
     for _ in range(2 if flow["patient"] else 1):
@@ -101,17 +101,18 @@ def resolve(flow):
         finally:
             s.close()
         head = struct.unpack(">HHHHHH", data[:12])
-        if head[1] & 15 or head[3] == 0:
-            return None
+        found = []
+        if head[1] & 15:
+            return found, "answer code %d" % (head[1] & 15)
         at = after_name(data, 12) + 4
         for _ in range(head[3]):
             at = after_name(data, at)
             what, _, _, length = struct.unpack(">HHIH", data[at : at + 10])
             if what == (1 if family == 4 else 28):
-                return socket.inet_ntop(kind, data[at + 10 : at + 10 + length])
+                found.append(socket.inet_ntop(kind, data[at + 10 : at + 10 + length]))
             at += 10 + length
-        return None
-    return None
+        return found, ""
+    return [], "no answer"
 
 
 def tcp(flow, to):
@@ -163,22 +164,21 @@ def put(frames):
     link.close()
 
 
+def ask(flow):
+    told, why = resolve(flow)
+    say(id=flow["id"], told=told, got=0, why=why)
+
+
 def run(flow):
-    to = flow.get("address")
     why, got = "", b""
     try:
         if flow["frames"]:
             put(flow["frames"])
         else:
-            if "name" in flow and to is None:
-                to = resolve(flow)
-            if to is None:
-                why = "no address"
-            else:
-                got = {"tcp": tcp, "udp": udp, "icmp": echo}[flow["protocol"]](flow, to)
+            got = {"tcp": tcp, "udp": udp, "icmp": echo}[flow["protocol"]](flow, flow["address"])
     except OSError as e:
         why = type(e).__name__ + " " + str(e)
-    say(id=flow["id"], to=to, got=len(got), why=why)
+    say(id=flow["id"], told=[], got=len(got), why=why)
 
 
 if sys.argv[2:] == ["serve"]:
@@ -195,4 +195,4 @@ for line in sys.stdin:
         # A frame of no protocol (IEEE 802, local experimental EtherType), which nobody resolves or judges.
         put([(b"\xff" * 6 + b"\x02" + b"\0" * 5 + b"\x88\xb5" + word["text"].encode().ljust(60)).hex()])
     else:
-        threading.Thread(target=run, args=(word,), daemon=True).start()
+        threading.Thread(target=ask if word["do"] == "ask" else run, args=(word,), daemon=True).start()

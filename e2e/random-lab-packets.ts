@@ -1,12 +1,15 @@
 /** Which flow a packet belongs to that arrived somewhere, and whether the reference evaluator permits it there. */
 import { addressFromBytes, formatAddress } from '@cofferdam/net';
 import { type CapturedFrame, decodePacket, type Packet } from '@cofferdam/testkit';
-import type { Expectation, FlowSpec } from './random-lab-flows.ts';
+import type { Expectation } from './random-lab-expect.ts';
+import type { FlowSpec } from './random-lab-flows.ts';
 import type { Seen } from './random-lab-world.ts';
 
 /** A flow that was sent, with what its packets are known by. */
 export interface SentFlow {
   readonly spec: FlowSpec;
+  /** Where its packets are sent; undefined: none are. */
+  readonly written: string | undefined;
   readonly expected: Expectation;
   readonly token: string;
   readonly sourcePort: number;
@@ -16,6 +19,10 @@ export interface Ledger {
   readonly byToken: ReadonlyMap<string, SentFlow>;
   /** By protocol and source port. */
   readonly byPort: ReadonlyMap<string, SentFlow>;
+  /** Those that the proxy may dial for now; it begins nothing for a client that is gone. */
+  readonly recent: readonly SentFlow[];
+  /** First packets of proxied connections that were seen: source and destination, with ports. */
+  readonly dialled: Set<string>;
   /** Names that may be asked for now. */
   readonly asked: ReadonlySet<string>;
   readonly resolvers: readonly string[];
@@ -83,8 +90,8 @@ const withToken = (token: string, ledger: Ledger, packet: NonNullable<ReturnType
   return { kind: 'wrong', because: `its bytes arrived at ${to} from ${source}, where they never belong`, flow };
 };
 
-const ofProxy = (ledger: Ledger, to: string, port: number): boolean =>
-  [...ledger.byPort.values()].some(
+const ofProxy = (flows: Iterable<SentFlow>, to: string, port: number): boolean =>
+  [...flows].some(
     ({ spec, expected }) =>
       spec.protocol === 'tcp' &&
       spec.port === port &&
@@ -106,11 +113,17 @@ const tcpWord = (
   if (back?.spec.source === to) {
     // The proxy accepts before it knows whether anybody can be reached.
     const held = back.expected.chances.some((one) => one.path === 'proxy') && payload.length === 0;
-    return tcp?.rst === true || held || back.expected.chances.some((one) => one.begins)
+    return tcp?.rst === true || held || back.expected.isHeld || back.expected.chances.some((one) => one.begins)
       ? fine
       : { kind: 'wrong', because: `an answer came back from ${source}, though it is denied`, flow: back };
   }
-  if (ofProxy(ledger, to, destinationPort) || ofProxy(ledger, source, sourcePort)) return fine;
+  if (ofProxy(ledger.byPort.values(), source, sourcePort)) return fine;
+  const connection = `${source} ${sourcePort} ${to} ${destinationPort}`;
+  const isNew = tcp?.syn === true && !ledger.dialled.has(connection);
+  if (ofProxy(isNew ? ledger.recent : ledger.byPort.values(), to, destinationPort)) {
+    if (isNew) ledger.dialled.add(connection);
+    return fine;
+  }
   return {
     kind: 'wrong',
     because: `TCP ${source} port ${sourcePort} → ${to} port ${destinationPort} belongs to no flow`,

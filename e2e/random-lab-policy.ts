@@ -116,8 +116,13 @@ export const drawLabPolicy = (draw: Draw, planned: PlannedWorld, at: number): Po
         return one;
     }
   };
+  const webGroups = ['any-web', ...drawn.webGroups.keys()];
   const rule = (one: Rule): Rule => ({
     ...one,
+    // What names mean is what tells the DNS modes apart. Where opening is forbidden no group with URLs may be named.
+    ...(one.web === undefined && one.mcp === undefined && one.decrypt !== 'not-allowed' && draw.chance(25)
+      ? { web: [draw.pick(webGroups)] }
+      : {}),
     ...(one.ports === undefined || draw.chance(20) ? {} : { ports: draw.some(labPorts, 1, 3) }),
     // The generator's rules are narrow in every way at once; here half of the traffic is to pass.
     ...(draw.chance(50) ? { to: draw.pick([['anywhere'], ['public-internet', 'private-networks'], one.to]) } : {}),

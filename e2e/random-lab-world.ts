@@ -32,9 +32,13 @@ export interface PlannedSubnet {
   readonly strangers: readonly string[];
 }
 
+export type DnsMode = EvaluationContext['dnsMode'];
+export const dnsModes = ['synthetic', 'track', 'own'] as const satisfies readonly DnsMode[];
+
 export interface PlannedWorld {
   readonly subnets: readonly PlannedSubnet[];
   readonly monitor: boolean;
+  readonly dnsMode: DnsMode;
 }
 
 /** Whether this kernel has VLAN devices. */
@@ -57,7 +61,7 @@ export const hasVlans = async (lab: Lab): Promise<boolean> => {
 };
 
 /** Sizes: 1 to 3 subnets of 1 to 4 workloads, of one family or both; where `vlans`, a device may be a VLAN of another. */
-export const drawWorld = (draw: Draw, vlans: boolean): PlannedWorld => {
+export const drawWorld = (draw: Draw, vlans: boolean, dnsMode: DnsMode): PlannedWorld => {
   let workloads = 0;
   const subnets = draw.many(1, 3, (index): PlannedSubnet => {
     const families = draw.weighted<readonly Family[]>([
@@ -81,7 +85,7 @@ export const drawWorld = (draw: Draw, vlans: boolean): PlannedWorld => {
       strangers: families.map((family) => at(family, 250)),
     };
   });
-  return { subnets, monitor: draw.chance(7) };
+  return { subnets, monitor: draw.chance(7), dnsMode };
 };
 
 /** A packet where it arrived: in a subnet, by its index, or beyond the host. */
@@ -284,7 +288,7 @@ const settle = async (
   await marker.waitFor(/ready/);
 
   const devices = planned.subnets.map(({ device }) => device).join(',');
-  const words = ['--policy', policies, '--agents', devices, '--log', logFile, '--name', name];
+  const words = ['--policy', policies, '--agents', devices, '--log', logFile, '--name', name, '--dns', planned.dnsMode];
   const start = async (): Promise<LabProcess> => {
     const started = lab.spawn('host', [cofferdam, 'gateway', ...words, ...(planned.monitor ? ['--monitor'] : [])]);
     await started.waitFor(/gateway world-\d+ (stands|goes on): .*rule/, 20_000);
@@ -319,7 +323,7 @@ const settle = async (
     context: (policy) => ({
       workloads: policy.inventory,
       resolved: resolved(policy),
-      dnsMode: 'synthetic',
+      dnsMode: planned.dnsMode,
       gatewayAddresses: [...gatewayAddresses, ...own, ...local],
       monitor: planned.monitor,
     }),

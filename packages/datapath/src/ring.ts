@@ -6,7 +6,7 @@ import { mapMemory, pageSize } from './libc.ts';
  * Each sample begins with 8 bytes, whose first four are its length and two flags.
  */
 export interface Ring {
-  /** Hands every waiting sample to the receiver, on this thread, without a system call. Returns how many. */
+  /** Hands every sample that waits now to the receiver, on this thread, without a system call. Returns how many. */
   consume(): number;
   close(): void;
 }
@@ -38,8 +38,11 @@ export const openRing = (fd: number, size: number, receive: (sample: Buffer) => 
     consume() {
       let count = 0;
       let failure: { readonly error: unknown } | undefined;
-      let at = open ? Atomics.load(read, 0) : 0n;
-      while (open && at < Atomics.load(written, 0)) {
+      if (!open) return 0;
+      let at = Atomics.load(read, 0);
+      // What comes while these are read is for the next time: a flood must not keep this thread from everything else.
+      const end = Atomics.load(written, 0);
+      while (open && at < end) {
         const start = Number(at & mask);
         // Atomic: what was written before its length was is seen after it.
         const header = Atomics.load(words, start / 4);

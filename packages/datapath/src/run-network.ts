@@ -1,5 +1,6 @@
 import { ip, setKernel } from './ip-command.ts';
 import { createNetworkNamespace, type NetworkNamespace } from './network-namespace.ts';
+import { openNftables } from './nftables.ts';
 import { topology as t } from './topology.ts';
 
 /** The two namespaces of a run and the link between them. The way out is made by `linkToHost`. */
@@ -10,7 +11,7 @@ export interface RunNetwork {
 }
 
 /** Of every gateway's namespace. */
-export const gatewaySettings = {
+const gatewaySettings = {
   'ipv4/ip_forward': 1,
   'ipv6/conf/all/forwarding': 1,
   'ipv4/conf/all/rp_filter': 0,
@@ -51,7 +52,21 @@ const agentSettings = {
 } as const;
 
 /** Addresses are ours to give, and need no detection of others that have the same. */
-export const newLinks = { 'ipv6/conf/default/accept_dad': 0, 'ipv6/conf/default/addr_gen_mode': 1 } as const;
+const newLinks = { 'ipv6/conf/default/accept_dad': 0, 'ipv6/conf/default/addr_gen_mode': 1 } as const;
+
+/**
+ * Writes the settings of a gateway's namespace. Those of connection tracking are there once somebody has asked for it, and so are its types,
+ * which the kernel program needs: where it is a module, a rule that speaks of it has the kernel load it.
+ */
+export const setGateway = (gateway: NetworkNamespace, more: Readonly<Record<string, number>> = {}): void => {
+  const nft = openNftables(gateway);
+  try {
+    nft.run('table inet asking { chain tracking { ct state new; }; }\ndelete table inet asking');
+  } finally {
+    nft.close();
+  }
+  setKernel(gateway, { ...newLinks, ...gatewaySettings, ...more });
+};
 
 /** Makes both namespaces with fixed neighbours: no address resolution passes between command and gateway. */
 export const createRunNetwork = (): RunNetwork => {
@@ -67,7 +82,7 @@ export const createRunNetwork = (): RunNetwork => {
   };
   try {
     // Before any link is made: a link takes its settings from the defaults when it comes to be.
-    setKernel(gateway, { ...newLinks, ...gatewaySettings });
+    setGateway(gateway);
     setKernel(agent, { ...newLinks, ...agentSettings });
     ip(gateway, [
       'link set lo up',

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type Address, formatAddress, formatPrefix, type Prefix, parseAddress, parsePrefix } from '@cofferdam/net';
 import { closedRuleset } from './gateway-ruleset.ts';
-import { ip, ipList, setKernel } from './ip-command.ts';
+import { ip, ipList } from './ip-command.ts';
 import { detachTc } from './libbpf.ts';
 import { interfaceIndex } from './libc.ts';
 import { alone } from './lock.ts';
@@ -16,7 +16,7 @@ import {
   releaseNamespace,
 } from './network-namespace.ts';
 import { openNftables } from './nftables.ts';
-import { gatewaySettings, newLinks } from './run-network.ts';
+import { setGateway } from './run-network.ts';
 import { topology as t } from './topology.ts';
 
 /**
@@ -293,7 +293,7 @@ const open = (host: NetworkNamespace, directory: string, names: readonly string[
   try {
     // Also where it was found: who made it may not have come this far.
     closeNamespace(gateway);
-    setKernel(gateway, { ...newLinks, ...gatewaySettings, 'ipv6/conf/all/keep_addr_on_down': 1 });
+    setGateway(gateway, { 'ipv6/conf/all/keep_addr_on_down': 1 });
     ip(gateway, ['link set lo up']);
     const outside = linksOf(host);
     for (const name of names) {

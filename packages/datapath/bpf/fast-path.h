@@ -25,15 +25,6 @@
 /* Of the next hop that does not exist: see topology.ts. Frames to an agent are aimed at it until to_agent writes another. */
 const __u8 nowhere_mac[6] = { 0x02, 0xcf, 0xfd, 0x00, 0x00, 0xff };
 
-/* Flows by what answers them, as it comes in at the uplink; on interface 0, since there is one uplink. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct flow_key);
-	__type(value, struct flow_key);
-} uplink_answers SEC(".maps");
-
 /* What answers a flow whose translation is known. */
 static __always_inline void uplink_answer(const struct flow_key *key, const struct flow *flow, struct flow_key *answer)
 {

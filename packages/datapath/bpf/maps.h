@@ -151,6 +151,15 @@ struct {
 	__type(value, struct flow_key);
 } crossings SEC(".maps");
 
+/* Flows by what answers them, as it comes in at the uplink; on interface 0, since there is one uplink. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow_key);
+	__type(value, struct flow_key);
+} uplink_answers SEC(".maps");
+
 /* Connections that the proxy made to agents, by what answers them: a SYN of the gateway's own put them there. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

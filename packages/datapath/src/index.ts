@@ -2,13 +2,16 @@
  * datapath: the kernel side of a gateway and everything that carries packets: the eBPF program and its tables, the network namespaces of
  * a run, netfilter, routes, the link to the host, and listening sockets inside a namespace.
  *
- *     plan, names ──▶ kernel ──▶ tables ◀── from_agent, to_agent (tc)       packets: agent0 ──▶ netfilter ──▶ up0 ──▶ host
+ *     plan, names ──▶ kernel ──▶ tables ◀── from_agent, to_agent, from_uplink (tc)
  *     flow events ◀── kernel ◀── ring buffer
+ *
+ *     packets: agent0 ──▶ netfilter ──▶ up0 ──▶ host; those of long flows past netfilter
  *
  * It carries out a plan and knows no policy. Whoever holds its objects in user space may die at any moment: what is in the kernel stays
  * as it is, and what is not there is closed.
  */
 
+export type { FlowEntry } from './flow-entries.ts';
 export { routeGateway } from './gateway-routes.ts';
 export { gatewayRuleset } from './gateway-ruleset.ts';
 export { holderOf } from './holder.ts';
@@ -20,7 +23,6 @@ export {
   decodeFlow,
   encodeFlowKey,
   eventKind,
-  type FlowEntry,
   type FlowKey,
   flowFlag,
   flowId,

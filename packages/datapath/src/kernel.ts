@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Address } from '@cofferdam/net';
 import { type DnsMode, kernelTables, type LoadedPlan } from '@cofferdam/plan';
 import { type Reason, reasonTable } from '@cofferdam/verdict';
+import { type FlowEntry, flowEntries } from './flow-entries.ts';
 import {
   type AgentUse,
   type DnsClientKey,
@@ -11,9 +12,7 @@ import {
   encodeDnsClient,
   encodeFlowKey,
   encodeQuotas,
-  type FlowEntry,
   type FlowKey,
-  flowEntries,
   type KernelEvent,
   layout,
   limits,

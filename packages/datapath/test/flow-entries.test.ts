@@ -3,16 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { addressFromBytes, addressToBytes } from '@cofferdam/net';
 import fc from 'fast-check';
-import {
-  addressBytes,
-  decodeFlow,
-  decodeFlowKey,
-  encodeFlowKey,
-  flowEntries,
-  flowId,
-  layout,
-  readAddress,
-} from '../src/layout.ts';
+import { flowEntries } from '../src/flow-entries.ts';
+import { addressBytes, decodeFlow, decodeFlowKey, encodeFlowKey, flowId, layout, readAddress } from '../src/layout.ts';
 
 const seed = Number(process.env.COFFERDAM_SEED ?? Date.now() % 2 ** 31);
 const bytesOf = (size: number) =>

@@ -2,10 +2,10 @@ import { addressesEqual, type DomainName } from '@cofferdam/net';
 import type { Facts } from '@cofferdam/verdict';
 import type { Follow } from './claimed-destinations.ts';
 import { type FirstBytes, sniff } from './first-bytes.ts';
-import { factsOfFirst, nothingClaimed } from './first-facts.ts';
-import type { Gate, GateAgent } from './gate.ts';
+import { factsOfFirst, nothingClaimed, nothingRead } from './first-facts.ts';
+import { agentIn, type Gate, type GateAgent } from './gate.ts';
 import { readRequest, settleRequest } from './http-claim.ts';
-import { denial, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
+import { denial, denialUnread, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
 import { type Caller, type Connected, connectTo, type Dialling, type Opened, permittedOf, refused } from './opening.ts';
 
 /** What a client's first bytes say, and how a flow that begins so is settled. */
@@ -19,11 +19,11 @@ interface Claim {
 const nameIn = ({ claimedName }: Partial<Facts>): DomainName | undefined =>
   claimedName?.state === 'known' ? claimedName.value : undefined;
 
-const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, agent: GateAgent): Claim => {
+const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, caller: GateAgent): Claim => {
   const settledAs =
     (otherwise: Settled['reason']) =>
     (gate: Gate, facts: Facts): Settled =>
-      settleFacts(gate, facts, agent, otherwise);
+      settleFacts(gate, facts, agentIn(gate, caller), otherwise);
   switch (first.kind) {
     case 'http': {
       const { head } = first;
@@ -32,22 +32,25 @@ const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, agent: GateA
       return {
         facts: read.facts,
         name: read.denied === undefined ? read.name : undefined,
-        settle: (gate, facts) => settleRequest(head, read, walked(gate, facts), agent, gate),
+        settle: (gate, facts) => settleRequest(head, read, walked(gate, facts), agentIn(gate, caller), gate, facts),
       };
     }
     case 'closed':
     case 'timeout': {
       const reason = first.kind === 'closed' ? 'undecided-closed' : 'undecided-timeout';
       const walked = settledAs(reason);
+      const unread = isSilent ? nothingClaimed : nothingRead;
       return {
         facts: {},
         name: undefined,
         settle(gate, facts) {
           const waiting = walked(gate, facts);
           if (waiting.kind === 'deny') return waiting;
-          // Monitoring lifts that nothing came, and not what a rule denies to whoever claims nothing.
-          const silent = isSilent ? judge(gate, { ...facts, ...nothingClaimed }) : waiting;
-          return silent.kind === 'deny' ? silent : denial(agent, waiting.rule, 'name', reason);
+          return denialUnread(gate, { ...facts, ...unread }, agentIn(gate, caller), {
+            ...waiting,
+            stage: 'name',
+            reason,
+          });
         },
       };
     }
@@ -81,7 +84,7 @@ export const openByClaim = async (
   follow: Follow,
   undecidedTimeout: number,
 ): Promise<Opened> => {
-  const { client, agent } = caller;
+  const { client } = caller;
   const { facts, candidates } = caller.arrival;
   const [written] = candidates;
   if (written === undefined) return refused(gate, facts, denial(undefined, 'default', 'packet', 'address-unmapped'));
@@ -92,7 +95,8 @@ export const openByClaim = async (
   if (judge(gate, { ...facts, ...nothingClaimed }).kind === 'permit') {
     const opened = await connectTo(caller, dialling, gate, facts, [written], nothingClaimed);
     if (opened.kind === 'connected') {
-      await Promise.race([client.readable(), opened.upstream.readable()]);
+      const spoken = Promise.race([client.readable(), opened.upstream.readable()]);
+      await dialling.whileSilent(opened.upstream, { ...opened.facts, ...nothingClaimed }, spoken);
       // The server spoke, or one side ended without a word: either way the client's facts are absent for good.
       if (!client.hasBytes()) return { ...opened, first: 'server' };
       early = opened;
@@ -100,19 +104,23 @@ export const openByClaim = async (
   }
 
   const first = await sniff(client, undecidedTimeout);
-  const claim = claimOf(first, !client.hasBytes(), facts, agent);
-  // What is decided by then rests on no name, and so on the address as written.
-  const waits = packet.kind === 'undecided';
-  const led = waits && claim.name !== undefined ? await follow(gate, agent, claim.name, written) : undefined;
-  // Resolving took its time.
-  const by = dialling.gate() ?? gate;
+  const claim = claimOf(first, !client.hasBytes(), facts, caller.agent);
+  // The client took its time, and another plan may be in force. What is decided by then rests on no name, and so on the address as written.
+  const then = dialling.gate() ?? gate;
+  const waits = judge(then, { ...facts, at: dialling.now() }).kind === 'undecided';
+  const led =
+    waits && claim.name !== undefined
+      ? await follow(then, agentIn(then, caller.agent), claim.name, written)
+      : undefined;
+  // So did resolving.
+  const by = dialling.gate() ?? then;
   const drop = (judgement: Settled, at: Facts): Opened => {
     early?.upstream.reset();
     return { kind: 'denied', first, by, judgement, facts: at };
   };
   if (led?.kind === 'denied') {
     // No rule of the policy says so, as of a question that is refused for the same.
-    const judgement = denial(agent, 'default', 'name', led.reason);
+    const judgement = denial(agentIn(by, caller.agent), 'default', 'name', led.reason);
     if (judgement.kind === 'deny') return drop(judgement, { ...facts, ...claim.facts });
   }
   const isLed = led?.kind === 'resolved' && claim.name !== undefined;

@@ -4,6 +4,9 @@ import type { FirstBytes } from './first-bytes.ts';
 /** What will never come on a flow whose client claims nothing. */
 export const nothingClaimed = { tls: absent, claimedName: absent, request: absent, mcp: absent } as const;
 
+/** What is not read of a flow that goes on all the same. */
+export const nothingRead = { tls: unreadable, claimedName: unreadable, request: unreadable, mcp: unreadable } as const;
+
 /**
  * What a client's first bytes say, where they are no strict request and not cut short. Bytes that cannot begin a request are none: permits of
  * requests do not match them and denials do. What a lax server may take for one is `unreadable`. Which it is depends on the bytes alone, so that

@@ -53,5 +53,9 @@ export interface Gate {
   readonly classesOf: (name: DomainName) => NameClass;
 }
 
+/** An agent as a later plan has it. What is at its address no more is denied by the walk, and nothing is lifted for it. */
+export const agentIn = (gate: Gate | undefined, agent: GateAgent): GateAgent =>
+  gate?.agentAt(agent.source, agent.interface) ?? { ...agent, monitored: false };
+
 /** The gate now in force. Undefined: there is no plan, and everything is denied. */
 export type CurrentGate = () => Gate | undefined;

@@ -3,7 +3,7 @@ import { absent, type Fact, type Facts, known, type RequestFacts, unreadable } f
 import type { RequestHead } from '@cofferdam/wire';
 import type { Gate, GateAgent } from './gate.ts';
 import { pathOf } from './http-head-text.ts';
-import { denial, type Settled } from './judgement.ts';
+import { denial, denialUnread, type Settled } from './judgement.ts';
 
 /** What one request says, as facts, and the name it is forwarded under. */
 export interface ReadRequest {
@@ -62,21 +62,25 @@ export const readRequest = (
   };
 };
 
-/** What becomes of a request that the walk judged as `walked`. */
+/** What becomes of a request that the walk judged as `walked`, by `facts`. */
 export const settleRequest = (
   head: RequestHead,
   read: ReadRequest,
   walked: Settled,
   agent: GateAgent,
-  gate: Gate | undefined,
+  gate: Gate,
+  facts: Facts,
 ): Settled => {
   if (walked.kind === 'deny') return walked;
-  if (read.denied !== undefined) {
-    // CONNECT and h2c are never lifted: what would pass then is a tunnel to wherever the server goes.
-    const lifting = read.denied === 'authority-mismatch' ? agent : undefined;
-    return denial(lifting, walked.rule, 'request', read.denied);
+  const made = { ...walked, stage: 'request' } as const;
+  if (read.denied === 'authority-mismatch') {
+    // Which of its authorities a server goes by is not for us to say.
+    const unread = { ...facts, claimedName: unreadable, request: unreadable, mcp: unreadable };
+    return denialUnread(gate, unread, agent, { ...made, reason: read.denied });
   }
+  // CONNECT and h2c are never lifted: what would pass then is a tunnel to wherever the server goes.
+  if (read.denied !== undefined) return denial(undefined, walked.rule, 'request', read.denied);
   const webSocket = head.upgrade.includes('websocket');
-  const readsOn = gate?.rule(walked.rule)?.readsRequests === true;
+  const readsOn = gate.rule(walked.rule)?.readsRequests === true;
   return webSocket && readsOn ? denial(agent, walked.rule, 'request', 'request-unreadable') : walked;
 };

@@ -3,6 +3,7 @@ import type { DomainName } from '@cofferdam/net';
 import { absent, type Fact, unreadable } from '@cofferdam/verdict';
 import type { RequestHead } from '@cofferdam/wire';
 import { closeGently } from './byte-stream.ts';
+import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
 import { type ReadRequest, readRequest, settleRequest } from './http-claim.ts';
 import { denialResponse } from './http-denial.ts';
@@ -38,7 +39,7 @@ export const answerDenied = async (
  * ahead wait until the response before them has passed, so that answers keep their order and a denial takes its place in it.
  */
 export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): Promise<void> => {
-  const { client, upstream, agent } = flow;
+  const { client, upstream } = flow;
   const { log } = options;
   let firstName: Fact<DomainName> | undefined;
 
@@ -48,7 +49,10 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     firstName ??= read.facts.claimedName;
     flow.learn(read.facts);
     const walked = flow.settleNow('request-unreadable');
-    return { read, judgement: settleRequest(head, read, walked, agent, flow.gate()) };
+    const gate = flow.gate();
+    // Without one the walk has denied it.
+    if (gate === undefined) return { read, judgement: walked };
+    return { read, judgement: settleRequest(head, read, walked, flow.agent(), gate, flow.facts()) };
   };
 
   const unreadableHead = async (): Promise<'done'> => {
@@ -62,7 +66,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     // A rule that permitted requests so far need not permit bytes that are none.
     const settled =
       judgement.kind === 'permit' && firstName !== undefined
-        ? denial(agent, judgement.rule, 'request', 'request-unreadable')
+        ? flow.settleUnread(nothingRead, { ...judgement, stage: 'request', reason: 'request-unreadable' })
         : judgement;
     flow.note(settled);
     if (settled.kind === 'deny') await answerDenied(flow, settled, 'GET', options.linger);
@@ -135,7 +139,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     const next = await nextHead(client, options.headTimeout);
     if (next.kind === 'unreadable') return void (await unreadableHead());
     if (next.kind === 'timeout') {
-      const late = denial(agent, 'default', 'request', 'undecided-timeout');
+      const late = flow.settleUnread(nothingRead, { rule: 'default', stage: 'request', reason: 'undecided-timeout' });
       if (late.kind === 'deny') return flow.cut(late);
       flow.note(late);
       return splice(client, upstream);

@@ -29,6 +29,22 @@ export const denial = (agent: GateAgent | undefined, rule: RuleIndex, stage: Sta
     ? { kind: 'permit', rule, stage, reason, enforced: false }
     : { kind: 'deny', rule, stage, reason, enforced: true };
 
+/**
+ * A denial that the gateway itself makes of what it does not read. Where monitoring lifts it, nobody looks at what follows: `facts` have it as
+ * unreadable, so that permits of it fail, and a rule that may deny it denies.
+ */
+export const denialUnread = (
+  gate: Gate,
+  facts: Facts,
+  agent: GateAgent | undefined,
+  { rule, stage, reason }: Pick<Settled, 'rule' | 'stage' | 'reason'>,
+): Settled => {
+  const made = denial(agent, rule, stage, reason);
+  if (made.kind === 'deny') return made;
+  const walked = judge(gate, facts);
+  return walked.kind === 'deny' ? walked : made;
+};
+
 /** Where the walk still waits for what will never be read: denied for `reason`, named after the rule that waits. */
 export const settle = (judgement: Judgement, agent: GateAgent, stage: Stage, reason: Reason): Settled =>
   judgement.kind === 'undecided' ? denial(agent, judgement.rule, stage, reason) : judgement;

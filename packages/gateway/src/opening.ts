@@ -27,6 +27,8 @@ export interface Dialling {
   readonly connectTimeout: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Until somebody has `spoken`, the connection is reset once policy denies what it was dialled for. */
+  readonly whileSilent: (upstream: ByteStream, facts: Facts, spoken: Promise<unknown>) => Promise<void>;
 }
 
 /** Why there is none, and by which plan. */

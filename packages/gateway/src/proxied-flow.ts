@@ -2,8 +2,8 @@ import type { Facts } from '@cofferdam/verdict';
 import type { ByteStream } from './byte-stream.ts';
 import { factsOfFirst } from './first-facts.ts';
 import type { FlowLog, FlowSubject } from './flow-log.ts';
-import type { CurrentGate, Gate, GateAgent } from './gate.ts';
-import { denial, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
+import { agentIn, type CurrentGate, type Gate, type GateAgent } from './gate.ts';
+import { denial, denialUnread, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
 
 /**
  * One flow from its dial to its end: its facts as they become known, its verdict so far, its two connections. The flow's
@@ -11,7 +11,8 @@ import { denial, judge, refuseEncrypted, type Settled, settleFacts } from './jud
  */
 export interface ProxiedFlow {
   readonly subject: FlowSubject;
-  readonly agent: GateAgent;
+  /** As the plan in force has it. */
+  readonly agent: () => GateAgent;
   readonly client: ByteStream;
   readonly upstream: ByteStream;
   readonly facts: () => Facts;
@@ -21,6 +22,8 @@ export interface ProxiedFlow {
   readonly gate: () => Gate | undefined;
   /** Judges the facts as they are now. What is still undecided then is denied for `otherwise`. */
   readonly settleNow: (otherwise: Settled['reason']) => Settled;
+  /** A denial that the gateway itself makes of what it does not read, of which `unread` says what that is. */
+  readonly settleUnread: (unread: Partial<Facts>, made: Pick<Settled, 'rule' | 'stage' | 'reason'>) => Settled;
   /** Notes what was decided; the first permit writes the record of the start. */
   readonly note: (judgement: Settled) => void;
   /** Notes a denial and resets both sides. */
@@ -42,26 +45,40 @@ export const createProxiedFlow = (parts: {
   /** It was denied before it had another end, and is here to be told so. */
   readonly denied?: { readonly judgement: Settled; readonly by: Gate } | undefined;
 }): ProxiedFlow => {
-  const { subject, agent, client, upstream, gate, log, denied } = parts;
+  const { subject, client, upstream, gate, log, denied } = parts;
   let known = parts.facts;
   let verdict: Settled | undefined;
   let decidedBy: Gate | undefined;
   let started = false;
   let encrypted = false;
 
+  const agent = (): GateAgent => agentIn(gate(), parts.agent);
+
   const payload = () => ({ toDestination: upstream.sent(), toAgent: client.sent() });
 
-  const settleNow = (otherwise: Settled['reason']): Settled => {
+  const settleBy = (walk: (gate: Gate) => Settled): Settled => {
     if (denied !== undefined) {
       decidedBy = denied.by;
       return denied.judgement;
     }
     const now = gate();
-    if (now === undefined) return { kind: 'deny', rule: 'default', stage: 'packet', reason: 'no-plan', enforced: true };
+    if (now === undefined) return denial(undefined, 'default', 'packet', 'no-plan');
     decidedBy = now;
     known = { ...known, at: log.now() };
-    const settled = settleFacts(now, known, agent, otherwise);
-    return encrypted ? refuseEncrypted(now, settled) : settled;
+    return walk(now);
+  };
+
+  const settleNow = (otherwise: Settled['reason']): Settled =>
+    settleBy((now) => {
+      const settled = settleFacts(now, known, agent(), otherwise);
+      return encrypted ? refuseEncrypted(now, settled) : settled;
+    });
+
+  const settleUnread: ProxiedFlow['settleUnread'] = (unread, made) => {
+    const settled = settleBy((now) => denialUnread(now, { ...known, ...unread }, agent(), made));
+    // It goes on unread, under later plans too.
+    if (agent().monitored) known = { ...known, ...unread };
+    return settled;
   };
 
   const settled = (judgement: Settled): void => {
@@ -101,27 +118,29 @@ export const createProxiedFlow = (parts: {
     },
     gate,
     settleNow,
+    settleUnread,
     note,
     cut,
     rejudge: () => {
-      if (verdict === undefined || verdict.kind === 'deny') return;
+      if (denied !== undefined || verdict?.kind === 'deny') return;
       const now = gate();
       // No plan is no reason to cut: the last good one stays in force until another replaces it.
       if (now === undefined) return;
       const judged = judge(now, { ...known, at: log.now() });
       const again = encrypted && judged.kind !== 'undecided' ? refuseEncrypted(now, judged) : judged;
-      if (again.kind === 'permit') return;
+      // What waits for its first bytes goes on waiting for them.
+      if (again.kind === 'permit' || (again.kind === 'undecided' && verdict === undefined)) return;
       decidedBy = now;
       // Only what the first plan let pass unread is missing here, and an unopened request never counts as absent.
       if (again.kind === 'undecided') {
-        const judgement = denial(agent, again.rule, 'request', 'facts-unknown');
+        const judgement = denial(agent(), again.rule, 'request', 'facts-unknown');
         if (judgement.kind === 'deny') end(judgement);
         return;
       }
       end({ ...again, reason: 'flow-cut' });
     },
     finish: () => {
-      const last: Settled = verdict ?? denial(agent, 'default', 'name', 'undecided-closed');
+      const last: Settled = verdict ?? denial(agent(), 'default', 'name', 'undecided-closed');
       if (verdict === undefined) log.decided(decidedBy ?? gate(), last, known);
       const passthrough = known.tls.state === 'known' && last.kind === 'permit';
       log.write(subject, decidedBy ?? gate(), known, last, payload(), {

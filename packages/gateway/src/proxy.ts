@@ -1,17 +1,17 @@
 import type { Socket } from 'node:net';
 import type { FlowRecord } from '@cofferdam/flows';
-import type { Facts } from '@cofferdam/verdict';
+import { type Facts, unreadable } from '@cofferdam/verdict';
 import { type Arrival, arrivalOf, type Ways } from './arrival.ts';
 import { type ByteStream, createByteStream, noPeer } from './byte-stream.ts';
 import { openByClaim } from './claim-opening.ts';
 import type { Dial } from './dialler.ts';
 import { createOutOfTurnCheck, type FirstBytes, sniff } from './first-bytes.ts';
-import { factsOfFirst } from './first-facts.ts';
+import { factsOfFirst, nothingClaimed, nothingRead } from './first-facts.ts';
 import { createFlowLog, type FlowLogOptions } from './flow-log.ts';
 import type { CurrentGate, Gate } from './gate.ts';
 import { createRetryChecks } from './hello-retry.ts';
 import { answerDenied, runHttp } from './http-session.ts';
-import { denial, type Settled } from './judgement.ts';
+import { denial, judge, type Settled } from './judgement.ts';
 import { type Caller, type Dialling, openAtOnce } from './opening.ts';
 import { createProxiedFlow, judgeOpaque, type ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
@@ -78,12 +78,19 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     socket.on('close', () => sockets.delete(socket));
     return createByteStream(socket);
   };
+  /** Other ends of connections that may turn out to lead elsewhere, while nobody has spoken. */
+  const early = new Map<ByteStream, Facts>();
   const dialling: Dialling = {
     gate: options.gate,
     dial: options.dial,
     streamOf,
     connectTimeout: options.connectTimeout,
     now: options.now,
+    async whileSilent(upstream, facts, spoken) {
+      early.set(upstream, facts);
+      await spoken;
+      early.delete(upstream);
+    },
   };
 
   /** The server spoke first: nothing of the client's will be TLS or HTTP any more, and the walk decides before it passes. */
@@ -95,7 +102,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     const fromClient = (bytes: Uint8Array): boolean => {
       const seen = check.push(bytes);
       if (seen !== 'out-of-turn') return true;
-      const out = denial(flow.agent, judgement.rule, 'name', 'spoke-out-of-turn');
+      const out = flow.settleUnread(nothingRead, { ...judgement, stage: 'name', reason: 'spoke-out-of-turn' });
       flow.note(out);
       return out.kind === 'permit';
     };
@@ -103,19 +110,23 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
   };
 
   const clientFirst = async (flow: ProxiedFlow, first: FirstBytes): Promise<void> => {
-    const { client, upstream, agent } = flow;
+    const { client, upstream } = flow;
     switch (first.kind) {
       case 'http':
         return runHttp(flow, { log, headTimeout: options.undecidedTimeout, linger: options.linger });
       case 'closed':
       case 'timeout': {
-        // Named after the rule that waits; a permit of the packet stage still had to see what it was.
-        const waiting = flow.settleNow(first.kind === 'closed' ? 'undecided-closed' : 'undecided-timeout');
         const reason = first.kind === 'closed' ? 'undecided-closed' : 'undecided-timeout';
-        const judgement = waiting.kind === 'deny' ? waiting : denial(agent, waiting.rule, 'name', reason);
+        const isSilent = !client.hasBytes();
+        // Named after the rule that waits; a permit of the packet stage still had to see what it was.
+        const waiting = flow.settleNow(reason);
+        const unread = isSilent ? nothingClaimed : nothingRead;
+        const judgement =
+          waiting.kind === 'deny' ? waiting : flow.settleUnread(unread, { ...waiting, stage: 'name', reason });
         if (judgement.kind === 'deny') return flow.cut(judgement);
         flow.note(judgement);
-        return splice(client, upstream);
+        // Who was only late to speak may do so yet.
+        return isSilent && first.kind === 'timeout' ? carry(flow, undefined) : splice(client, upstream);
       }
       case 'tls':
       case 'tls-unreadable': {
@@ -130,7 +141,10 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
           length: first.length,
           refusesEch: () => flow.gate()?.rule(judgement.rule)?.refusesEch === true,
           deny(reason) {
-            const out = denial(reason === 'ech-refused' ? undefined : agent, judgement.rule, 'name', reason);
+            const out =
+              reason === 'ech-refused'
+                ? denial(undefined, judgement.rule, 'name', reason)
+                : flow.settleUnread({ claimedName: unreadable }, { ...judgement, stage: 'name', reason });
             flow.note(out);
             return out.kind === 'permit';
           },
@@ -226,6 +240,9 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     handle,
     rejudge: () => {
       for (const flow of [...live]) flow.rejudge();
+      const gate = options.gate();
+      for (const [upstream, facts] of [...early])
+        if (gate !== undefined && judge(gate, { ...facts, at: options.now() }).kind === 'deny') upstream.reset();
     },
     connections: () => [...held.values()].reduce((sum, count) => sum + count, 0),
     held: () => held,

@@ -1,0 +1,142 @@
+/** Connections that wait for their client's first bytes, or for its next request, while another plan comes into force. */
+import assert from 'node:assert/strict';
+import { connect, type Socket } from 'node:net';
+import { afterEach, describe, test } from 'node:test';
+import { clientHelloStream } from '@cofferdam/testkit';
+import { syntheticWays } from '../src/arrival.ts';
+import type { Binding } from '../src/index.ts';
+import { compiledGate, type Sketch } from './compiled-gate.ts';
+import { address } from './fakes.ts';
+import { attacker, type OwnLab, ownLab, sketch } from './own-lab.ts';
+import { lab, listen, loopbackBinding, recordingServer, until } from './proxy-lab.ts';
+
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0)) await close();
+});
+
+/** A client, and what it got. */
+const open = (port: number) => {
+  const socket: Socket = connect(port, '127.0.0.1');
+  let received = '';
+  let isOver = false;
+  socket.on('data', (bytes) => {
+    received += bytes.toString('latin1');
+  });
+  socket.on('error', () => undefined);
+  socket.on('close', () => {
+    isOver = true;
+  });
+  closing.push(async () => socket.destroy());
+  return { socket, received: () => received, isOver: () => isOver };
+};
+
+describe('in own mode, while nobody has spoken', () => {
+  const everywhere = { name: 'everywhere' };
+  const start = async (): Promise<OwnLab> => {
+    const one = await ownLab(compiledGate({ ...sketch, rules: [...sketch.rules, everywhere] }));
+    closing.push(one.close);
+    return one;
+  };
+
+  test('a name that the plan in force does not cover is not asked for', async () => {
+    const one = await start();
+    const client = open(one.port);
+    await until(() => one.heldAt(attacker) === 1);
+    one.gate = compiledGate({ ...sketch, revision: 2, rules: [everywhere] });
+    client.socket.write(clientHelloStream({ sni: 'a-secret.wild.example.com' }));
+    await until(() => client.received() !== '');
+    assert.deepEqual([one.resolver.asked, one.dialled], [[], [attacker]]);
+  });
+
+  test('control: one that it does cover is', async () => {
+    const one = await start();
+    const client = open(one.port);
+    await until(() => one.heldAt(attacker) === 1);
+    one.gate = compiledGate({ ...sketch, revision: 2 });
+    client.socket.write(clientHelloStream({ sni: 'other.wild.example.com' }));
+    await until(() => client.received() !== '');
+    assert.deepEqual(one.dialled, [attacker, '93.184.216.40']);
+  });
+
+  test('a connection that the plan in force denies is cut at both ends', async () => {
+    const one = await start();
+    const client = open(one.port);
+    await until(() => one.heldAt(attacker) === 1);
+    one.gate = compiledGate({ ...sketch, revision: 2, rules: [{ ...everywhere, action: 'deny' }] });
+    one.proxy.rejudge();
+    await until(() => client.isOver() && one.heldAt(attacker) === 0);
+    const { verdict, reason, revision } = await one.end();
+    assert.deepEqual([verdict, reason, revision], ['deny', 'rule-denies', 2]);
+  });
+
+  test('one that it permits stays', async () => {
+    const one = await start();
+    const client = open(one.port);
+    await until(() => one.heldAt(attacker) === 1);
+    one.gate = compiledGate({ ...sketch, revision: 2, rules: [everywhere] });
+    one.proxy.rejudge();
+    client.socket.write('\0opaque');
+    await until(() => client.received() === '\0opaque');
+    assert.deepEqual(one.dialled, [attacker]);
+  });
+});
+
+describe('a proxied flow', () => {
+  const named: Sketch = {
+    mode: 'synthetic',
+    web: { named: ['api.example.com'] },
+    rules: [{ web: ['named'], name: 'named' }],
+  };
+  const start = async (gate: Sketch) => {
+    const binding: Binding = { ...loopbackBinding, addresses: [address('93.184.216.34')] };
+    let held = 0;
+    const { server, text } = recordingServer((socket) => {
+      held++;
+      socket.on('close', () => held--);
+      socket.on('end', () => socket.end());
+      socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
+    });
+    const one = await lab(await listen(server), compiledGate(gate), {
+      ways: syntheticWays({ at: () => binding, contains: () => true }),
+    });
+    closing.push(one.close, () => new Promise((resolve) => server.close(resolve)));
+    return { one, text, held: () => held };
+  };
+
+  test('is cut before it has spoken, once a plan denies it', async () => {
+    const { one, held } = await start(named);
+    const client = open(one.port);
+    await until(() => held() === 1);
+    one.gate = compiledGate({ ...named, revision: 2, rules: [{ name: 'closed', action: 'deny' }] });
+    one.proxy.rejudge();
+    await until(() => client.isOver() && held() === 0);
+    const [record] = one.records;
+    assert.deepEqual([record?.verdict, record?.reason, record?.rule?.name], ['deny', 'flow-cut', 'closed']);
+  });
+
+  test('that waits to be judged waits on where a plan still has to read it', async () => {
+    const { one, held } = await start(named);
+    const client = open(one.port);
+    await until(() => held() === 1);
+    one.gate = compiledGate({ ...named, revision: 2 });
+    one.proxy.rejudge();
+    client.socket.write('GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n');
+    await until(() => client.received().endsWith('ok'));
+  });
+
+  test('of an agent that was monitored: nothing is lifted any more once it is not', async () => {
+    const { one, text } = await start({ ...named, containment: 'monitor' });
+    const client = open(one.port);
+    const twoNames = 'GET http://api.example.com/ HTTP/1.1\r\nHost: evil.example\r\n\r\n';
+    client.socket.write(twoNames);
+    await until(() => client.received().endsWith('ok'));
+    const before = text();
+    one.gate = compiledGate({ ...named, revision: 2 });
+    one.proxy.rejudge();
+    client.socket.write(twoNames);
+    await until(() => client.isOver());
+    assert.match(client.received(), /authority-mismatch/);
+    assert.equal(text(), before);
+  });
+});

@@ -143,7 +143,9 @@ export const httpRows = (at: () => BypassSite): void => {
       await site.under({ rules: [] });
       const since = await site.watch();
       assert.equal((await site.curl('https://github.com/')).code, 6);
-      assert.deepEqual(await since.reasons(), ['dns-not-permitted']);
+      // Connections of other tests that nobody has spoken on are cut by then.
+      const reasons = (await since.reasons()).filter((one) => one !== 'flow-cut');
+      assert.deepEqual(reasons, ['dns-not-permitted']);
       assert.deepEqual(brief(await since.arrived()), []);
     });
   });

@@ -95,6 +95,9 @@ export interface Runner {
 
 const flowsOfCase = 16;
 
+/** Milliseconds: three tries of a client whose first packet met nobody. */
+const longestSilence = 10_000;
+
 export const startRunner = async (lab: Lab, planned: PlannedWorld): Promise<Runner> => {
   const world = await startWorld(lab, planned);
   const addressesOf = (name: string): readonly string[] => lab.addresses(name);
@@ -105,6 +108,7 @@ export const startRunner = async (lab: Lab, planned: PlannedWorld): Promise<Runn
   let rulesInForce = -1;
   let askedBefore: ReadonlySet<string> = new Set();
   let sentBefore: readonly SentFlow[] = [];
+  let waiting: readonly { readonly flow: SentFlow; readonly since: number }[] = [];
   const dialled = new Set<string>();
   const judgeOf = (policy: PolicySet): Judge => ({
     prepared: prepare(policy, world.context(policy)),
@@ -150,6 +154,16 @@ export const startRunner = async (lab: Lab, planned: PlannedWorld): Promise<Runn
     // The gateway looks at the files a second time, a moment after it was told, and a question outlives the client that gave it up: by then
     // another case may have begun.
     const names = new Set<string>(hostnames);
+    // So does a connection that waited for its other end: its client claims under this policy, and goes where that leads.
+    waiting = waiting
+      .filter(({ since }) => since + longestSilence > Date.now())
+      .map(({ flow, since }) => {
+        const { chances, follows } = expect(judge, flow.spec, flow.written, Date.now());
+        if (follows !== undefined) names.add(follows);
+        const expected = { ...flow.expected, chances: [...flow.expected.chances, ...chances] };
+        return { flow: { ...flow, expected }, since };
+      });
+    for (const { flow } of waiting) remember(flow);
     const wrong: Wrong[] = [];
     // What agents are told says what their packets mean, so all questions come before all flows.
     const asked = await Promise.all(
@@ -176,13 +190,19 @@ export const startRunner = async (lab: Lab, planned: PlannedWorld): Promise<Runn
     const ledger: Ledger = {
       byToken,
       byPort,
-      recent: [...sentBefore, ...sent],
+      recent: [...sentBefore, ...waiting.map(({ flow }) => flow), ...sent],
       dialled,
       asked: names.union(askedBefore),
       resolvers: lab.resolvers,
       host: [lab.host4, lab.host6],
       gateways: planned.subnets.flatMap(({ gateway }) => gateway),
     };
+    // Elsewhere a connection goes where its address leads.
+    if (planned.dnsMode === 'own')
+      waiting = [
+        ...waiting,
+        ...sent.filter(({ spec }) => spec.protocol === 'tcp').map((flow) => ({ flow, since: Date.now() })),
+      ];
     askedBefore = names;
     sentBefore = sent;
     const arrived = new Set<string>();

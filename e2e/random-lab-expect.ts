@@ -49,7 +49,11 @@ const conductOf = (words: Words): Conduct => {
     case 'opaque':
       return { kind: words.after ? 'server-first' : 'opaque' };
     case 'tls':
-      return { kind: 'tls', name: words.sni === undefined ? absent : known(nameOf(words.sni)) };
+      return {
+        kind: 'tls',
+        name: words.sni === undefined ? absent : known(nameOf(words.sni)),
+        inside: { request: absent, mcp: absent },
+      };
     case 'http':
       return {
         kind: 'http',

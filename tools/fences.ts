@@ -50,8 +50,9 @@ export const fences: Readonly<Record<string, Fence>> = {
     because: 'the kernel side takes a plan; it reads no policy and parses no protocol in user space',
   },
   sandbox: { may: [], node: true, because: 'it contains a process and knows nothing of networks or policy' },
+  certificates: { may: ['net'], node: true, because: 'it signs names, and knows neither policy nor files' },
   gateway: {
-    may: [...values, 'plan', 'wire', 'datapath', 'flows'],
+    may: [...values, 'plan', 'wire', 'datapath', 'flows', 'certificates'],
     node: true,
     because: 'an enforcer runs compiled plans: a parser or compiler in it would be attack surface in the path',
   },

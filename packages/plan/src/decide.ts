@@ -47,7 +47,8 @@ const unknownAgent = (facts: Facts): Decision => ({
  * 2. The first satisfied rule, or the default, denies, and no permit that may match stands before it: denied whatever comes.
  * 3. The first rule that may match waits for a fact that is unreadable: denied, named after it.
  * 4. Undecided.
- * A permit that rests on a name must also agree with the name the client claims.
+ * A permit that rests on a name must also agree with the name the client claims, and one that says `decrypt: not-allowed` permits nothing that was
+ * opened.
  */
 export const judge = (
   loaded: LoadedPlan,
@@ -79,6 +80,10 @@ export const judge = (
       return decided('deny', -1, unliftable ?? (isQuic(facts) ? 'quic' : 'no-rule'));
     }
     if (!permits) return decided('deny', satisfied, 'rule-denies');
+    if (loaded.plan.rules[satisfied]!.decrypt === 'not-allowed' && isOpened(facts))
+      return view.monitored
+        ? decided('permit', satisfied, 'monitored')
+        : decided('deny', satisfied, 'would-need-opening');
     // In track mode a permit's `web` was compared with the claimed name itself.
     const restsOnName = loaded.plan.rules[satisfied]!.web !== undefined && loaded.plan.dnsMode !== 'track';
     const belied = restsOnName ? whatBelies(facts, path) : undefined;
@@ -106,6 +111,9 @@ const stageOf = ({ request, mcp, tls, claimedName }: Facts): Stage => {
   if (request.state !== 'unknown' || mcp.state !== 'unknown') return 'request';
   return tls.state !== 'unknown' || claimedName.state !== 'unknown' ? 'name' : 'packet';
 };
+
+/** TLS of which a request was read, or could not be read. */
+const isOpened = ({ tls, request }: Facts): boolean => tls.state === 'known' && request.state !== 'unknown';
 
 const pathOf = (facts: Facts, { proxyBefore }: Walked): Path => {
   if (facts.path !== undefined) return facts.path;

@@ -25,7 +25,7 @@ export const propertiesOf = (rules: readonly PlanRule[], dnsMode: DnsMode): Plan
     tlsRequired: where(({ tls }) => tls === 'required'),
     tlsAbsent: where(({ tls }) => tls === 'absent'),
     needsRequest: where(readsRequest),
-    needsProxy: where((rule) => readsRequest(rule) || readsName(rule)),
+    needsProxy: where((rule) => readsRequest(rule) || readsName(rule) || rule.decrypt === 'allowed'),
     toPublic: where(({ to }) => to.includes('public-internet')),
   };
 };

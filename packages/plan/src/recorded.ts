@@ -1,10 +1,12 @@
 import {
   type Decision,
+  type Decrypt,
   type Facts,
   type Path,
   type Reason,
   type RuleIndex,
   type Stage,
+  treatmentOf,
   unknown,
   type Verdict,
   type WouldBe,
@@ -77,16 +79,27 @@ const staged = (
   // In own mode the proxy alone resolves the name that is claimed: where the other path had led is not known.
   if (moved && loaded.plan.dnsMode === 'own' && !(first.kind === 'decided' && first.verdict === 'deny'))
     return { kind: 'unknown', rule: first.rule };
-  const [one, other] = readOn(facts, path).map((read) => endOf(read, moved || cut, ask));
+  const decryptOf = (rule: number): Decrypt => loaded.plan.rules[rule]!.decrypt;
+  const [one, other] = readOn(facts, path).map((read) => endOf(read, moved || cut, ask, decryptOf));
   return other === undefined || same(one!, other) ? one! : { kind: 'unknown', rule: one!.rule };
 };
 
 /** `more`: the client may have said more than these facts hold. */
-const endOf = (facts: Facts, more: boolean, ask: (facts: Facts) => Decision): Revisited => {
+const endOf = (
+  facts: Facts,
+  more: boolean,
+  ask: (facts: Facts) => Decision,
+  decryptOf: (rule: number) => Decrypt,
+): Revisited => {
   let last: Decision | undefined;
   for (const stage of stagesOf(facts)) {
     last = ask(stage);
     if (last.kind === 'decided' && last.verdict === 'deny') break;
+    // What is not opened ends with its ClientHello.
+    if (stage.tls.state !== 'known' || treatmentOf(last, decryptOf) === 'inspect') continue;
+    if (last.kind === 'undecided')
+      return { kind: 'decided', verdict: 'deny', rule: last.rule, stage: 'name', reason: 'would-need-opening' };
+    break;
   }
   if (last?.kind !== 'decided') return { kind: 'unknown', rule: last?.rule ?? 'default' };
   const { verdict, rule, stage, reason, restsOnName } = last;

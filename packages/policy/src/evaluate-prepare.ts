@@ -32,7 +32,7 @@ export interface PreparedRule {
   readonly to: readonly Members[];
   /** Absent: the rule does not look at names. */
   readonly web?: Web;
-  /** The proxy has to read the flow before this rule can be judged for good. */
+  /** The proxy has to hold the flow: to read it before this rule can be judged for good, or to open it because the rule says so. */
   readonly needsReading: boolean;
 }
 
@@ -59,6 +59,7 @@ const webOf = (policy: PolicySet, names: readonly string[]): Web => {
 const needsReading = (rule: Rule, web: Web | undefined, dnsMode: EvaluationContext['dnsMode']): boolean =>
   rule.http !== undefined ||
   rule.mcp !== undefined ||
+  rule.decrypt === 'allowed' ||
   (web !== undefined && (dnsMode === 'own' || web.urls.length > 0 || rule.tls === 'absent'));
 
 /** Looks everything up once, for many evaluations. The policy's rulesets are in walk order, as {@link PolicySet} says. */

@@ -23,7 +23,7 @@ import type { EvaluationContext, PolicySet } from './model.ts';
  * 5. the first uncontradicted rule waits for a fact that cannot be read: denied, named after that rule;
  * 6. otherwise undecided, until more facts come.
  * A permit that rests on the address name must then agree with the name the client claims, or becomes a denial. In track mode none does: there
- * the claimed name is what its `web` was compared with.
+ * the claimed name is what its `web` was compared with. Of what was opened for another rule, a permit that says `decrypt: not-allowed` is none.
  */
 
 /** What is walked: the policy as it is, or as it would be with every monitored rule and the containment enforced. */
@@ -109,8 +109,13 @@ const bindingBrokenBecause = (facts: Facts): Reason | undefined => {
   return plainHttpSeen && path !== 'proxy' ? 'plain-http-unread' : undefined;
 };
 
+/** TLS of which a request was read, or could not be read. */
+const isOpened = ({ tls, request }: Facts): boolean => tls.state === 'known' && request.state !== 'unknown';
+
 const bySatisfied = (flow: Flow, world: World, rule: PreparedRule): Decided => {
   if (rule.rule.action === 'deny') return decided(flow, 'deny', rule, 'rule-denies');
+  if (rule.rule.decrypt === 'not-allowed' && isOpened(flow.facts))
+    return liftable(flow, world, rule, 'would-need-opening');
   if (!hasWeb(rule)) return decided(flow, 'permit', rule, 'rule');
   if (flow.dnsMode === 'track') return decided(flow, 'permit', rule, 'rule');
   const broken = bindingBrokenBecause(flow.facts);

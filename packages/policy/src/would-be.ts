@@ -1,4 +1,13 @@
-import { type Decision, type Facts, type Path, unknown, type WouldBe } from '@cofferdam/verdict';
+import {
+  type Decision,
+  type Facts,
+  type Path,
+  type RuleIndex,
+  type Treatment,
+  treatmentOf,
+  unknown,
+  type WouldBe,
+} from '@cofferdam/verdict';
 import { atFirstPacket, decisionIn, evaluatePrepared, type World } from './evaluate.ts';
 import { flowOf, type Prepared, prepare } from './evaluate-prepare.ts';
 import type { EvaluationContext, PolicySet } from './model.ts';
@@ -7,7 +16,8 @@ import type { EvaluationContext, PolicySet } from './model.ts';
  * The reference for the would-be verdict: the flow is lived once more, stage by stage, with every monitored rule and the containment
  * enforced:
  * 1. The first packet: it is denied, or its path is chosen, which need not be the one that it took.
- * 2. What the client said first, and then the request inside it, as far as they would have been read on that path and were read on the other.
+ * 2. What the client said first, and then the request inside it, as far as they would have been read on that path and were read on the other: TLS
+ *    that would not have been opened ends with its ClientHello.
  * 3. The first denial ends it. What is still undecided is unknown, and so is a permit that rests on a name where the client said more than was
  *    read: it may have claimed another. In own mode so is all that the other path would have done: it alone resolves the name that is claimed.
  */
@@ -36,15 +46,26 @@ const relive = (prepared: Prepared, facts: Facts, world: World, wasDenied: boole
   const moved = facts.path !== undefined && facts.path !== path;
   // On the other path its name would have been resolved, or would not: where it had led is not known.
   if (moved && prepared.context.dnsMode === 'own') return 'unknown';
-  const answers = (moved ? onOtherPath(facts, path) : [{ ...facts, path }]).map((read) => {
-    const hello = ask(beforeRequest(read));
-    const last = isDenied(hello) ? hello : ask(read);
+  const unlessBelied = (last: Decision, read: Facts): WouldBe => {
     const mayBeBelied = last.kind === 'decided' && last.verdict === 'permit' && last.restsOnName;
     const saidMore = read.claimedName.state === 'unknown' && (moved || wasDenied);
     return mayBeBelied && saidMore ? 'unknown' : answer(last);
+  };
+  const answers = (moved ? onOtherPath(facts, path) : [{ ...facts, path }]).map((read) => {
+    const hello = ask(beforeRequest(read));
+    if (read.tls.state === 'known' && !isDenied(hello) && treatmentIn(prepared, hello) === 'passthrough')
+      return hello.kind === 'undecided' ? unopened(hello.rule) : unlessBelied(hello, read);
+    const last = isDenied(hello) ? hello : ask(read);
+    return unlessBelied(last, read);
   });
   return answers.every((one) => JSON.stringify(one) === JSON.stringify(answers[0])) ? answers[0]! : 'unknown';
 };
+
+const treatmentIn = ({ rules }: Prepared, decision: Decision): Treatment =>
+  treatmentOf(decision, (rule) => rules[rule]!.rule.decrypt);
+
+/** A rule that needs to read the request and forbids to. */
+const unopened = (rule: RuleIndex): WouldBe => ({ verdict: 'deny', rule, reason: 'would-need-opening' });
 
 const answer = (decision: Decision): WouldBe =>
   decision.kind === 'undecided'

@@ -131,6 +131,8 @@ holds(
       if (before?.kind !== 'decided' || before.reason.endsWith('-unreadable')) continue;
       assert.equal(after.kind, 'decided');
       if (after.kind !== 'decided' || after.verdict === before.verdict) continue;
+      // A generated sequence reads what was not opened; a gateway does not.
+      if (after.reason === 'would-need-opening') break;
       assert.ok(
         before.restsOnName && after.verdict === 'deny' && belying.has(after.reason),
         JSON.stringify({ before, after }),

@@ -10,9 +10,16 @@ import {
   type Reason,
   type RequestFacts,
   type RuleIndex,
+  treatmentOf,
   unreadable,
   type Verdict,
 } from '@cofferdam/verdict';
+
+/** One strict request head, or what is none. */
+export interface Asked {
+  readonly request: Fact<RequestFacts>;
+  readonly mcp: Fact<McpFacts>;
+}
 
 /** What both ends of a TCP flow do, whatever any policy says: the same bytes are read differently on the two paths. */
 export type Conduct =
@@ -20,15 +27,10 @@ export type Conduct =
   | { readonly kind: 'silent' }
   /** The server speaks first, and the client neither TLS nor HTTP after it. */
   | { readonly kind: 'server-first' }
-  | { readonly kind: 'tls'; readonly name: Fact<DomainName> }
+  /** `inside`: what is read where it is opened. */
+  | { readonly kind: 'tls'; readonly name: Fact<DomainName>; readonly inside: Asked }
   | { readonly kind: 'tls-unreadable' }
-  /** One strict request head. */
-  | {
-      readonly kind: 'http';
-      readonly host: Fact<DomainName>;
-      readonly request: Fact<RequestFacts>;
-      readonly mcp: Fact<McpFacts>;
-    }
+  | ({ readonly kind: 'http'; readonly host: Fact<DomainName> } & Asked)
   /** A lax server would take it for a request. */
   | { readonly kind: 'lax-http' }
   | { readonly kind: 'opaque' };
@@ -36,7 +38,7 @@ export type Conduct =
 const noHttp = { request: absent, mcp: absent } as const;
 const neither = { tls: absent, claimedName: absent } as const;
 
-/** What is read of it on a path, by the end of its first words. */
+/** What is read of it on a path, by the end of its first words. What TLS hides comes after them. */
 export const readOf = (conduct: Conduct, first: Facts, path: Path): Facts => {
   const onProxy = path === 'proxy';
   const facts = { ...first, path };
@@ -79,7 +81,13 @@ export const live = (prepared: Prepared, first: Facts, conduct: Conduct): Life =
   if (first.protocol !== 'tcp' || (atPacket.kind === 'decided' && atPacket.verdict === 'deny')) {
     return ended(prepared, { ...packet, path });
   }
-  return ended(prepared, readOf(conduct, packet, path));
+  const read = readOf(conduct, packet, path);
+  if (conduct.kind !== 'tls') return ended(prepared, read);
+  const atHello = evaluatePrepared(prepared, read);
+  const treatment = treatmentOf(atHello, (rule) => prepared.rules[rule]!.rule.decrypt);
+  if (treatment === 'inspect') return ended(prepared, { ...read, ...conduct.inside });
+  const end = ended(prepared, read);
+  return end.reason === 'undecided-closed' ? { ...end, reason: 'would-need-opening' } : end;
 };
 
 const ended = (prepared: Prepared, facts: Facts): Life => {

@@ -18,7 +18,7 @@ import {
   unknown,
   unreadable,
 } from '@cofferdam/verdict';
-import type { Conduct } from './conduct.ts';
+import type { Asked, Conduct } from './conduct.ts';
 import type { Draw } from './draw.ts';
 import { addressNear, nameNear, pathNear, perhapsEmbedded, portNear } from './near-miss.ts';
 import type { Mode, Setting } from './policy-generator.ts';
@@ -284,14 +284,14 @@ export interface Encounter {
 export const drawEncounter = (draw: Draw, setting: Setting): Encounter => {
   const { rule, names, first } = drawFirst(draw, 'valid', setting, setting.context.dnsMode === 'track' ? 3 : 1);
   const host = claimOf(draw, setting, rule, names);
-  const asked = (): Conduct => {
+  const asked = (scheme: 'http' | 'https'): Asked => {
     const name = host.state === 'known' ? host.value : (names[0] ?? nameOf(draw, setting, rule));
-    const request = draw.chance(90) ? known(requestOf(draw, setting, rule, 'http', name)) : unreadable;
-    return { kind: 'http', host, request, mcp: mcpOf(draw) };
+    const request = draw.chance(90) ? known(requestOf(draw, setting, rule, scheme, name)) : unreadable;
+    return { request, mcp: mcpOf(draw) };
   };
   const conduct = draw.weighted<() => Conduct>([
-    [() => ({ kind: 'tls', name: host }), 40],
-    [asked, 30],
+    [() => ({ kind: 'tls', name: host, inside: asked('https') }), 40],
+    [() => ({ kind: 'http', host, ...asked('http') }), 30],
     [() => ({ kind: 'server-first' }), 8],
     [() => ({ kind: 'opaque' }), 8],
     [() => ({ kind: 'tls-unreadable' }), 5],

@@ -25,3 +25,20 @@ export type Decision =
 
 /** A would-be verdict: what the walk would say with everything enforced. `unknown` where a fact it needs was never read. */
 export type WouldBe = { readonly verdict: Verdict; readonly rule: RuleIndex; readonly reason: Reason } | 'unknown';
+
+/** What a rule says of opening TLS. `unspecified`: only where a condition of it needs that. */
+export type Decrypt = 'allowed' | 'not-allowed' | 'unspecified';
+
+/** What becomes of TLS that the proxy holds: its bytes pass as they are, or it is opened and each request judged. */
+export type Treatment = 'passthrough' | 'inspect';
+
+/**
+ * Asked once of a flow, of what the walk says at its ClientHello (DESIGN 3.5): it is opened where the first rule that is not contradicted says
+ * `allowed`, or waits, which by then can only be for the request, and does not say `not-allowed`.
+ */
+export const treatmentOf = (decision: Decision, decryptOf: (rule: number) => Decrypt): Treatment => {
+  if (decision.rule === 'default' || (decision.kind === 'decided' && decision.verdict === 'deny')) return 'passthrough';
+  const decrypt = decryptOf(decision.rule);
+  const opens = decision.kind === 'undecided' ? decrypt !== 'not-allowed' : decrypt === 'allowed';
+  return opens ? 'inspect' : 'passthrough';
+};

@@ -2,7 +2,15 @@
  * verdict: what is known of a flow (facts, in stages), what can be said of it (decision), and why (reasons).
  * Values that the language, the plan, the datapath and the flow record share; it decides nothing itself.
  */
-export type { Decision, RuleIndex, Verdict, WouldBe } from './decision.ts';
+export {
+  type Decision,
+  type Decrypt,
+  type RuleIndex,
+  type Treatment,
+  treatmentOf,
+  type Verdict,
+  type WouldBe,
+} from './decision.ts';
 export {
   absent,
   type Fact,

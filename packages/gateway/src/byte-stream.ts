@@ -23,12 +23,18 @@ export interface ByteStream {
   readonly closed: Promise<void>;
   /** Payload bytes given to the peer so far. */
   readonly sent: () => bigint;
+  /** The socket, with what was read of it and not taken; nothing else of this may be used after. Undefined: there is none. */
+  readonly handOver: () => Socket | undefined;
 }
 
 /** Bytes read ahead of whoever takes them. */
 const readAhead = 65_536;
 
-export const createByteStream = (socket: Socket): ByteStream => {
+/** `resetAndDestroy`: of a socket that is no TCP connection itself, how what is below it is reset. */
+export const createByteStream = (
+  socket: Socket,
+  resetAndDestroy: () => void = () => void socket.resetAndDestroy(),
+): ByteStream => {
   const queue: Uint8Array[] = [];
   let queued = 0;
   let over = false;
@@ -43,16 +49,18 @@ export const createByteStream = (socket: Socket): ByteStream => {
   };
   const change = (): Promise<void> => new Promise((resolve) => waiting.push(resolve));
 
-  socket.on('data', (chunk) => {
+  const take = (chunk: Buffer): void => {
     queue.push(chunk);
     queued += chunk.length;
     if (queued >= readAhead) socket.pause();
     wake();
-  });
-  socket.on('end', () => {
+  };
+  const stop = (): void => {
     over = true;
     wake();
-  });
+  };
+  socket.on('data', take);
+  socket.on('end', stop);
   socket.on('error', () => {
     failed = true;
   });
@@ -108,11 +116,19 @@ export const createByteStream = (socket: Socket): ByteStream => {
     reset: () => {
       failed = true;
       if (socket.connecting) socket.destroy();
-      else socket.resetAndDestroy();
+      else resetAndDestroy();
     },
     failed: () => failed,
     closed,
     sent: () => sent,
+    handOver: () => {
+      if (socket.destroyed || over) return undefined;
+      socket.off('data', take);
+      socket.off('end', stop);
+      socket.pause();
+      for (const chunk of queue.splice(0).reverse()) socket.unshift(chunk);
+      return socket;
+    },
   };
 };
 
@@ -128,6 +144,7 @@ export const noPeer: ByteStream = {
   failed: () => true,
   closed: Promise.resolve(),
   sent: () => 0n,
+  handOver: () => undefined,
 };
 
 /**

@@ -5,7 +5,16 @@ import { type FirstBytes, sniff } from './first-bytes.ts';
 import { factsOfFirst, nothingClaimed, nothingRead } from './first-facts.ts';
 import { agentIn, type Gate, type GateAgent } from './gate.ts';
 import { readRequest, settleRequest } from './http-claim.ts';
-import { denial, denialUnread, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
+import {
+  denial,
+  denialUnread,
+  isOpened,
+  type Judgement,
+  judge,
+  refuseEncrypted,
+  type Settled,
+  settleFacts,
+} from './judgement.ts';
 import { type Caller, type Connected, connectTo, type Dialling, type Opened, permittedOf, refused } from './opening.ts';
 
 /** What a client's first bytes say, and how a flow that begins so is settled. */
@@ -13,13 +22,14 @@ interface Claim {
   readonly facts: Partial<Facts>;
   /** Claimed in a way that may lead somewhere. */
   readonly name: DomainName | undefined;
-  readonly settle: (gate: Gate, facts: Facts) => Settled;
+  /** Undecided: what decides is inside TLS that is to be opened. */
+  readonly settle: (gate: Gate, facts: Facts) => Judgement;
 }
 
 const nameIn = ({ claimedName }: Partial<Facts>): DomainName | undefined =>
   claimedName?.state === 'known' ? claimedName.value : undefined;
 
-const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, caller: GateAgent): Claim => {
+const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, caller: GateAgent, opens: boolean): Claim => {
   const settledAs =
     (otherwise: Settled['reason']) =>
     (gate: Gate, facts: Facts): Settled =>
@@ -62,7 +72,10 @@ const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, caller: Gate
       return {
         facts,
         name: nameIn(facts),
-        settle: (gate, at) => (isEncrypted ? refuseEncrypted(gate, walked(gate, at)) : walked(gate, at)),
+        settle(gate, at) {
+          if (opens && first.kind === 'tls' && isOpened(gate, at)) return judge(gate, at);
+          return isEncrypted ? refuseEncrypted(gate, walked(gate, at)) : walked(gate, at);
+        },
       };
     }
   }
@@ -104,7 +117,7 @@ export const openByClaim = async (
   }
 
   const first = await sniff(client, undecidedTimeout);
-  const claim = claimOf(first, !client.hasBytes(), facts, caller.agent);
+  const claim = claimOf(first, !client.hasBytes(), facts, caller.agent, dialling.opens);
   // The client took its time, and another plan may be in force. What is decided by then rests on no name, and so on the address as written.
   const then = dialling.gate() ?? gate;
   const waits = judge(then, { ...facts, at: dialling.now() }).kind === 'undecided';

@@ -1,6 +1,6 @@
 import { type Endpoint, type FlowRecord, recordVersion, type WouldBeVerdict } from '@cofferdam/flows';
 import type { Address } from '@cofferdam/net';
-import type { Facts, Reason } from '@cofferdam/verdict';
+import type { Facts, Reason, Treatment } from '@cofferdam/verdict';
 import type { Gate, GateAgent } from './gate.ts';
 import type { Settled } from './judgement.ts';
 
@@ -57,7 +57,7 @@ export const createFlowLog = (options: FlowLogOptions) => {
       readonly kind: 'flow' | 'request';
       readonly flow?: string;
       readonly end?: number;
-      readonly treatment?: 'passthrough';
+      readonly treatment?: Treatment;
     },
   ): void => {
     const rule = gate?.rule(judgement.rule);

@@ -1,7 +1,7 @@
 import type { AgentIdentity, RuleReference } from '@cofferdam/flows';
 import type { Address, DomainName, Family } from '@cofferdam/net';
 import type { NameClass } from '@cofferdam/plan';
-import type { Decision, Facts, RuleIndex, WouldBe } from '@cofferdam/verdict';
+import type { Decision, Decrypt, Facts, RuleIndex, WouldBe } from '@cofferdam/verdict';
 
 /** A rule as far as enforcing and recording need it. */
 export interface GateRule {
@@ -12,6 +12,7 @@ export interface GateRule {
   readonly readsRequests: boolean;
   /** Permits no TLS with an encrypted ClientHello. */
   readonly refusesEch: boolean;
+  readonly decrypt: Decrypt;
 }
 
 /** An agent at one of its addresses. */

@@ -17,22 +17,38 @@ export interface ReadRequest {
 const authorityOf = (head: RequestHead): string | undefined =>
   head.target.form === 'absolute' ? head.target.authority : head.host;
 
+/** What TLS hides is known to be TLS by then. */
+export const schemeOf = ({ tls }: Facts): Scheme => (tls.state === 'known' ? 'https' : 'http');
+
 const claimedNameOf = (head: RequestHead, facts: Facts, written: Address): Fact<DomainName> => {
   const authority = authorityOf(head);
   if (authority === undefined) return absent;
-  const read = authorityName(authority, facts.destinationPort ?? 80, written);
+  const read = authorityName(authority, facts.destinationPort ?? defaultPort[schemeOf(facts)], written);
   return read.kind === 'name' ? known(read.name) : read.kind === 'address' ? absent : unreadable;
 };
 
+/** As it is written in the request that is forwarded. Undefined: as it came. */
+export const authorityFor = (
+  name: DomainName | undefined,
+  scheme: Scheme,
+  port: number | undefined,
+): string | undefined =>
+  name === undefined || port === undefined || port === defaultPort[scheme] ? name : `${name}:${port}`;
+
 /** `Upgrade: h2c` and CONNECT lead out of what is read here; a URL of another scheme is for another port. */
-const isRefused = (head: RequestHead): boolean =>
-  head.upgradeToH2c || head.method === 'CONNECT' || (head.target.form === 'absolute' && head.target.scheme !== 'http');
+const isRefused = (head: RequestHead, scheme: Scheme): boolean =>
+  head.upgradeToH2c || head.method === 'CONNECT' || (head.target.form === 'absolute' && head.target.scheme !== scheme);
 
 /** A literal is no domain name; as a host it stands here as text that no pattern matches. */
 const literal = ({ destination }: Facts): DomainName => formatAddress(destination) as DomainName;
 
+/** How a request is written where it comes from. */
+export type Scheme = 'http' | 'https';
+
+const defaultPort: Readonly<Record<Scheme, number>> = { http: 80, https: 443 };
+
 /**
- * Reads the head of a request. `facts`: of the flow so far; `written`: the address that the client connected to; `first`: what the first request of
+ * Reads the head of a request, whose scheme the facts say: inside TLS or not. `facts`: of the flow so far; `written`: the address that the client connected to; `first`: what the first request of
  * the connection claimed.
  */
 export const readRequest = (
@@ -41,20 +57,26 @@ export const readRequest = (
   written: Address,
   first: Fact<DomainName> | undefined,
 ): ReadRequest => {
+  const scheme = schemeOf(facts);
   const claimedName = claimedNameOf(head, facts, written);
   const path = pathOf(head);
   const name = claimedName.state === 'known' ? claimedName.value : undefined;
   const [only, ...others] = facts.addressNames;
   const host = name ?? (others.length === 0 ? only : undefined) ?? literal(facts);
   const request: Fact<RequestFacts> =
-    path === undefined ? unreadable : known({ method: head.method, scheme: 'http', host, path });
+    path === undefined ? unreadable : known({ method: head.method, scheme, host, path });
   const changed =
     first !== undefined && (first.state !== claimedName.state || (first.state === 'known' && first.value !== name));
   return {
-    facts: { tls: absent, claimedName, request, mcp: head.framing.kind === 'none' ? absent : unreadable },
+    facts: {
+      tls: scheme === 'https' ? known(true) : absent,
+      claimedName,
+      request,
+      mcp: head.framing.kind === 'none' ? absent : unreadable,
+    },
     path,
     name,
-    denied: isRefused(head)
+    denied: isRefused(head, scheme)
       ? 'request-unreadable'
       : !head.authoritiesAgree || changed
         ? 'authority-mismatch'

@@ -1,4 +1,4 @@
-import { canonicalPath, type DomainName } from '@cofferdam/net';
+import { canonicalPath } from '@cofferdam/net';
 import { fieldTokens, type RequestHead } from '@cofferdam/wire';
 
 /**
@@ -27,17 +27,13 @@ export const pathOf = (head: RequestHead): string | undefined => {
 
 /**
  * A request head as it is forwarded: every byte of it comes from the parsed values, so that nothing the reader passed over can
- * mean something to the server. `name`: the canonical claimed name; undefined keeps the address literal that was sent.
+ * mean something to the server. `authority`: the canonical claimed name, with its port where it needs one; undefined keeps the address literal
+ * that was sent.
  */
-export const requestHeadText = (
-  head: RequestHead,
-  path: string,
-  name: DomainName | undefined,
-  port: number,
-): string => {
+export const requestHeadText = (head: RequestHead, path: string, authority: string | undefined): string => {
   const { target, framing } = head;
   const query = target.form === 'origin' || target.form === 'absolute' ? target.query : undefined;
-  const host = name === undefined ? head.host : port === 80 ? name : `${name}:${port}`;
+  const host = authority ?? head.host;
   const named = new Set(fieldTokens(head.fields, 'connection'));
   const kept = head.fields.filter((field) => {
     const key = field.name.toLowerCase();

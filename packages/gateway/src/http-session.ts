@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DomainName } from '@cofferdam/net';
-import { absent, type Fact, unreadable } from '@cofferdam/verdict';
+import { absent, type Fact, known, unreadable } from '@cofferdam/verdict';
 import type { RequestHead } from '@cofferdam/wire';
 import { closeGently } from './byte-stream.ts';
 import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
-import { type ReadRequest, readRequest, settleRequest } from './http-claim.ts';
+import { authorityFor, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
 import { denialResponse } from './http-denial.ts';
 import { forwardBody, forwardResponse, nextHead } from './http-exchange.ts';
 import { requestHeadText } from './http-head-text.ts';
@@ -28,20 +28,23 @@ export const answerDenied = async (
   method: string,
   linger: number,
 ): Promise<void> => {
-  const { client, upstream } = flow;
-  upstream.reset();
+  const client = flow.client();
+  flow.upstream().reset();
   await client.write(denialResponse(judgement, flow.gate(), method));
   await closeGently(client, linger);
 };
 
 /**
- * Plain HTTP on one connection: each request is judged by itself, one after the other, and only then forwarded. Requests sent
+ * HTTP on one connection, plain or inside TLS that was opened: each request is judged by itself, one after the other, and only then forwarded. Requests sent
  * ahead wait until the response before them has passed, so that answers keep their order and a denial takes its place in it.
  */
 export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): Promise<void> => {
-  const { client, upstream } = flow;
+  const [client, upstream] = [flow.client(), flow.upstream()];
   const { log } = options;
-  let firstName: Fact<DomainName> | undefined;
+  const scheme = schemeOf(flow.facts());
+  // Inside TLS it was claimed by the hello.
+  let firstName: Fact<DomainName> | undefined = scheme === 'https' ? flow.facts().claimedName : undefined;
+  const tls = scheme === 'https' ? known(true as const) : absent;
 
   const judgeRequest = (head: RequestHead): { read: ReadRequest; judgement: Settled } => {
     const facts = flow.facts();
@@ -59,7 +62,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     flow.learn({
       request: unreadable,
       mcp: unreadable,
-      tls: absent,
+      tls,
       ...(firstName === undefined ? { claimedName: unreadable } : {}),
     });
     const judgement = flow.settleNow('request-unreadable');
@@ -98,7 +101,11 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     // A path without canonical form passes only where monitoring lifted its denial, or no rule looks at it: as it came.
     const path = read.path ?? head.target.raw;
     const { destinationPort } = flow.facts();
-    if (!(await upstream.write(Buffer.from(requestHeadText(head, path, read.name, destinationPort ?? 80), 'latin1')))) {
+    if (
+      !(await upstream.write(
+        Buffer.from(requestHeadText(head, path, authorityFor(read.name, scheme, destinationPort)), 'latin1'),
+      ))
+    ) {
       record(judgement);
       client.reset();
       return 'done';

@@ -1,4 +1,4 @@
-import type { Facts, Reason, RuleIndex, Stage } from '@cofferdam/verdict';
+import { type Facts, type Reason, type RuleIndex, type Stage, treatmentOf } from '@cofferdam/verdict';
 import type { Gate, GateAgent } from './gate.ts';
 
 /** What is done with a flow now, and what its record says. */
@@ -22,6 +22,11 @@ export const judge = (gate: Gate, facts: Facts): Judgement => {
   const { verdict, rule, stage, reason } = decision;
   return { kind: verdict, rule, stage, reason, enforced: reason !== 'monitored' };
 };
+
+/** TLS with these facts, which are those of its ClientHello, is opened and not passed on. */
+export const isOpened = (gate: Gate, facts: Facts): boolean =>
+  facts.tls.state === 'known' &&
+  treatmentOf(gate.decide(facts), (rule) => gate.rule(rule)?.decrypt ?? 'not-allowed') === 'inspect';
 
 /** A denial that the gateway itself makes, for what the walk cannot say. Lifted for a monitored agent. */
 export const denial = (agent: GateAgent | undefined, rule: RuleIndex, stage: Stage, reason: Reason): Settled =>

@@ -27,6 +27,8 @@ export interface Dialling {
   readonly connectTimeout: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** TLS can be opened. */
+  readonly opens: boolean;
   /** Until somebody has `spoken`, the connection is reset once policy denies what it was dialled for. */
   readonly whileSilent: (upstream: ByteStream, facts: Facts, spoken: Promise<unknown>) => Promise<void>;
 }

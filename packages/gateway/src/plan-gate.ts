@@ -105,6 +105,7 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
       log: found.log,
       readsRequests: found.http !== undefined || found.mcp !== undefined || (found.web?.urls.length ?? 0) > 0,
       refusesEch: found.ech === 'refuse',
+      decrypt: found.decrypt,
     };
   };
   const rules = new Map<number, GateRule>();

@@ -1,9 +1,9 @@
-import type { Facts } from '@cofferdam/verdict';
+import type { Facts, Treatment } from '@cofferdam/verdict';
 import type { ByteStream } from './byte-stream.ts';
 import { factsOfFirst } from './first-facts.ts';
 import type { FlowLog, FlowSubject } from './flow-log.ts';
 import { agentIn, type CurrentGate, type Gate, type GateAgent } from './gate.ts';
-import { denial, denialUnread, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
+import { denial, denialUnread, isOpened, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
 
 /**
  * One flow from its dial to its end: its facts as they become known, its verdict so far, its two connections. The flow's
@@ -13,13 +13,22 @@ export interface ProxiedFlow {
   readonly subject: FlowSubject;
   /** As the plan in force has it. */
   readonly agent: () => GateAgent;
-  readonly client: ByteStream;
-  readonly upstream: ByteStream;
+  /** Those that are read and written now: of a flow that is opened, what is inside. */
+  readonly client: () => ByteStream;
+  readonly upstream: () => ByteStream;
+  /** It is opened, which its record says, whether or not that comes to an end. */
+  readonly open: () => void;
+  /** From now on these are the two ends. */
+  readonly goOnInside: (client: ByteStream, upstream: ByteStream) => void;
   readonly facts: () => Facts;
   readonly learn: (facts: Partial<Facts>) => void;
   /** The client's hello holds an encrypted one. */
   readonly learnEncrypted: () => void;
   readonly gate: () => Gate | undefined;
+  /** It is TLS that is opened, by the facts as they are now: those of its hello. */
+  readonly isOpened: () => boolean;
+  /** The rule that decides, or waits. */
+  readonly waiting: () => Settled['rule'];
   /** Judges the facts as they are now. What is still undecided then is denied for `otherwise`. */
   readonly settleNow: (otherwise: Settled['reason']) => Settled;
   /** A denial that the gateway itself makes of what it does not read, of which `unread` says what that is. */
@@ -45,7 +54,9 @@ export const createProxiedFlow = (parts: {
   /** It was denied before it had another end, and is here to be told so. */
   readonly denied?: { readonly judgement: Settled; readonly by: Gate } | undefined;
 }): ProxiedFlow => {
-  const { subject, client, upstream, gate, log, denied } = parts;
+  const { subject, gate, log, denied } = parts;
+  let { client, upstream } = parts;
+  let treatment: Treatment = 'passthrough';
   let known = parts.facts;
   let verdict: Settled | undefined;
   let decidedBy: Gate | undefined;
@@ -107,8 +118,15 @@ export const createProxiedFlow = (parts: {
   return {
     subject,
     agent,
-    client,
-    upstream,
+    client: () => client,
+    upstream: () => upstream,
+    open() {
+      treatment = 'inspect';
+    },
+    goOnInside(inside, beyond) {
+      client = inside;
+      upstream = beyond;
+    },
     facts: () => known,
     learn: (more) => {
       known = { ...known, ...more };
@@ -117,6 +135,14 @@ export const createProxiedFlow = (parts: {
       encrypted = true;
     },
     gate,
+    isOpened: () => {
+      const now = gate();
+      return denied === undefined && now !== undefined && isOpened(now, { ...known, at: log.now() });
+    },
+    waiting: () => {
+      const now = gate();
+      return now === undefined ? 'default' : judge(now, known).rule;
+    },
     settleNow,
     settleUnread,
     note,
@@ -142,11 +168,11 @@ export const createProxiedFlow = (parts: {
     finish: () => {
       const last: Settled = verdict ?? denial(agent(), 'default', 'name', 'undecided-closed');
       if (verdict === undefined) log.decided(decidedBy ?? gate(), last, known);
-      const passthrough = known.tls.state === 'known' && last.kind === 'permit';
+      const isTls = known.tls.state === 'known' && (last.kind === 'permit' || treatment === 'inspect');
       log.write(subject, decidedBy ?? gate(), known, last, payload(), {
         kind: 'flow',
         end: log.now(),
-        ...(passthrough ? { treatment: 'passthrough' as const } : {}),
+        ...(isTls ? { treatment } : {}),
       });
     },
   };

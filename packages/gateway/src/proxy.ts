@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { FlowRecord } from '@cofferdam/flows';
-import { type Facts, unreadable } from '@cofferdam/verdict';
+import { type Facts, type Reason, unreadable } from '@cofferdam/verdict';
 import { type Arrival, arrivalOf, type Ways } from './arrival.ts';
 import { type ByteStream, createByteStream, noPeer } from './byte-stream.ts';
 import { openByClaim } from './claim-opening.ts';
@@ -15,6 +15,7 @@ import { denial, judge, type Settled } from './judgement.ts';
 import { type Caller, type Dialling, openAtOnce } from './opening.ts';
 import { createProxiedFlow, judgeOpaque, type ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
+import type { TlsOpener } from './tls-opening.ts';
 
 export interface ProxyOptions {
   readonly gateway: string;
@@ -27,6 +28,8 @@ export interface ProxyOptions {
   readonly nextId: () => string;
   readonly emit: (record: FlowRecord) => void;
   readonly decided?: NonNullable<FlowLogOptions['decided']>;
+  /** Absent: no TLS is opened, and what a rule would have to read in it is denied. */
+  readonly opener?: TlsOpener;
   /** Milliseconds for one address to answer. */
   readonly connectTimeout: number;
   /** Milliseconds from a client's first byte until what it speaks, or a request's head, must be read. */
@@ -86,6 +89,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     streamOf,
     connectTimeout: options.connectTimeout,
     now: options.now,
+    opens: options.opener !== undefined,
     async whileSilent(upstream, facts, spoken) {
       early.set(upstream, facts);
       await spoken;
@@ -106,14 +110,37 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       flow.note(out);
       return out.kind === 'permit';
     };
-    await splice(flow.client, flow.upstream, { fromClient });
+    await splice(flow.client(), flow.upstream(), { fromClient });
+  };
+
+  const requests = { log, headTimeout: options.undecidedTimeout, linger: options.linger };
+
+  /** TLS above first, so that a destination that cannot be trusted is known before the client says a word of a request. */
+  const inspect = async (flow: ProxiedFlow, opener: TlsOpener): Promise<void> => {
+    flow.open();
+    const { claimedName, destination } = flow.facts();
+    const subject =
+      claimedName.state === 'known' ? { name: claimedName.value } : { address: flow.subject.synthetic ?? destination };
+    const beyond = await opener.toDestination(flow.upstream(), subject);
+    const inside = await opener.toAgent(flow.client(), subject);
+    const refuse = (reason: Reason): Settled => denial(undefined, flow.waiting(), 'name', reason);
+    if (inside.kind === 'failed') return flow.cut(refuse(inside.reason));
+    flow.goOnInside(inside.stream, beyond.kind === 'done' ? beyond.stream : noPeer);
+    if (beyond.kind === 'failed') {
+      const judgement = refuse(beyond.reason);
+      flow.note(judgement);
+      return answerDenied(flow, judgement, 'GET', options.linger);
+    }
+    await runHttp(flow, requests);
+    const refusal = inside.refusal();
+    if (refusal !== undefined) flow.note(refuse(refusal));
   };
 
   const clientFirst = async (flow: ProxiedFlow, first: FirstBytes): Promise<void> => {
-    const { client, upstream } = flow;
+    const [client, upstream] = [flow.client(), flow.upstream()];
     switch (first.kind) {
       case 'http':
-        return runHttp(flow, { log, headTimeout: options.undecidedTimeout, linger: options.linger });
+        return runHttp(flow, requests);
       case 'closed':
       case 'timeout': {
         const reason = first.kind === 'closed' ? 'undecided-closed' : 'undecided-timeout';
@@ -132,6 +159,8 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       case 'tls-unreadable': {
         flow.learn(factsOfFirst(first));
         if (first.kind === 'tls' && first.encrypted) flow.learnEncrypted();
+        if (first.kind === 'tls' && options.opener !== undefined && flow.isOpened())
+          return inspect(flow, options.opener);
         const judgement = flow.settleNow('would-need-opening');
         if (judgement.kind === 'deny') return flow.cut(judgement);
         flow.note(judgement);
@@ -169,8 +198,9 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
   const carry = async (flow: ProxiedFlow, first: FirstBytes | 'server' | undefined): Promise<void> => {
     if (first === 'server') return serverFirst(flow);
     if (first !== undefined) return clientFirst(flow, first);
-    await Promise.race([flow.client.readable(), flow.upstream.readable()]);
-    if (flow.client.hasBytes()) return clientFirst(flow, await sniff(flow.client, options.undecidedTimeout));
+    const [client, upstream] = [flow.client(), flow.upstream()];
+    await Promise.race([client.readable(), upstream.readable()]);
+    if (client.hasBytes()) return clientFirst(flow, await sniff(client, options.undecidedTimeout));
     // The server spoke, or one side ended without a word: either way the client's facts are absent for good.
     return serverFirst(flow);
   };

@@ -63,6 +63,7 @@ export const rule = (over: Partial<GateRule> & { name?: string } = {}): GateRule
   log: 'both',
   readsRequests: false,
   refusesEch: false,
+  decrypt: 'unspecified',
   ...over,
 });
 

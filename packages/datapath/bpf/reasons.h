@@ -30,6 +30,14 @@
 #define REASON_AUTHORITY_MISMATCH 41 /* Host, URL and address disagree about the name */
 #define REASON_WOULD_NEED_OPENING 42 /* the rule needs to read inside TLS and that is not possible or not allowed here */
 #define REASON_UPSTREAM_UNREACHABLE 43 /* permitted, but the destination did not answer */
+#define REASON_UPSTREAM_EXPIRED 44 /* the destination's certificate is out of date, or not valid yet */
+#define REASON_UPSTREAM_NAME 45 /* the destination's certificate is for another name */
+#define REASON_UPSTREAM_UNTRUSTED 46 /* the destination's certificate leads to no authority that the gateway trusts */
+#define REASON_UPSTREAM_REVOKED 47 /* the destination's certificate was revoked */
+#define REASON_UPSTREAM_WEAK 48 /* the destination's certificate has a key or a signature that is too weak */
+#define REASON_UPSTREAM_TLS 49 /* the gateway and the destination could agree on no TLS */
+#define REASON_CERTIFICATE_REFUSED 50 /* the client does not take the gateway's certificate: it does not trust its authority, or expects one certificate and no other */
+#define REASON_CLIENT_TLS 51 /* the gateway and the client could agree on no TLS */
 #define REASON_SOURCE_SPOOFED 60 /* the source address does not belong to this interface */
 #define REASON_GATEWAY_PORT 61 /* a port of the gateway itself */
 #define REASON_RESERVED_ADDRESS 62 /* platform, loopback, link-local or multicast address */

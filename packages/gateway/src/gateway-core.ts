@@ -37,6 +37,7 @@ import { createStatus, type GatewayStatus } from './status.ts';
 import { type MetricsAddress, type StatusSocket, serveMetrics, serveStatus } from './status-server.ts';
 import { capacityOf } from './status-tables.ts';
 import { defaultPool } from './synthetic-pool.ts';
+import type { TlsOpener } from './tls-opening.ts';
 import { createTunnelBudget, defaultTunnelBudget } from './tunnel-budget.ts';
 import { createUntoldDenials } from './untold-denials.ts';
 import type { UpstreamServer } from './upstream-exchange.ts';
@@ -61,6 +62,8 @@ export interface GatewayCoreOptions {
   readonly forward?: UpstreamOptions['forward'];
   /** The only interface of the host by which agents' traffic leaves. Absent: those that its routes say. */
   readonly upstream?: string;
+  /** Opens TLS where a rule says so. Absent: none is. */
+  readonly opener?: TlsOpener;
   readonly emit: (record: AnyRecord) => void;
   /** Where the status is told. Absent: nowhere. */
   readonly statusSocket?: StatusSocket;
@@ -317,6 +320,7 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     nextId,
     emit: records.emit,
     decided: counters.proxyDecision,
+    ...(options.opener === undefined ? {} : { opener: options.opener }),
   });
   undo(proxy.close);
 

@@ -65,6 +65,7 @@ export {
   type Slot,
   type SyntheticPool,
 } from './synthetic-pool.ts';
+export { createTlsOpener, type TlsOpener, type TlsOpenerOptions } from './tls-opening.ts';
 export {
   type BudgetOutcome,
   createTunnelBudget,

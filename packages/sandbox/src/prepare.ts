@@ -9,6 +9,7 @@ import { isWithin } from './path-walk.ts';
 import type { ResourceLimit } from './resource-limits.ts';
 import { err, ok, type Result } from './result.ts';
 import { planShares } from './shares.ts';
+import { planTrust } from './trust.ts';
 import type { ContainedUser } from './user.ts';
 
 /** As in `child_process.spawn`: a number is a descriptor of ours. */
@@ -38,6 +39,8 @@ export interface SandboxRequest {
   readonly shares: readonly string[];
   /** The whole text of /etc/resolv.conf for CMD. */
   readonly resolvConf: string;
+  /** PEM of an authority that CMD is to trust beside those of the machine. Absent: none. */
+  readonly authority?: string;
   /** The run's own files and directories, which must exist: hidden unless a share names them or something in them. */
   readonly hidden: readonly string[];
   /** Program and arguments; a program without a slash is looked for in PATH. */
@@ -204,7 +207,8 @@ export function prepareSandbox(request: SandboxRequest, host: Host = hostFor(req
     if (opened || hidden) writable.push(place);
     else if (user.uid === 0 && !exact) warnings.push(`the command runs as root: \`${place}\` is read-only to it`);
   }
-  planned.push(...own.value, ...names.value, ...shares.value.mounts);
+  const trust = request.authority === undefined ? undefined : planTrust(request.authority, request.env, host);
+  planned.push(...own.value, ...names.value, ...(trust?.mounts ?? []), ...shares.value.mounts);
   const ordered = orderMounts(planned);
   const shared = (path: string): boolean => shares.value.paths.some((share) => isWithin(share, path));
   const masks: Mount[] = [];
@@ -234,6 +238,7 @@ export function prepareSandbox(request: SandboxRequest, host: Host = hostFor(req
   ] as const) {
     environment.set(name, value);
   }
+  for (const [name, value] of trust?.variables ?? []) environment.set(name, value);
   return ok({
     networkNamespace: request.networkNamespace,
     user,

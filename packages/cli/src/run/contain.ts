@@ -28,6 +28,7 @@ import {
   runStatusSocket,
   startTicksOf,
 } from '../run-directory.ts';
+import { openingFor } from './opening.ts';
 import { RunError, type RunOptions } from './options.ts';
 import { prepareRun } from './prepare-run.ts';
 import { createReporter } from './reporter.ts';
@@ -120,6 +121,7 @@ export const contain = async (
   };
   const holding = setInterval(() => reporter.late(Date.now()).forEach(said), holdFor / 2);
   holding.unref();
+  const opening = await openingFor(prepared.plan);
   let gateway: RunGateway | undefined;
   let renewal: NodeJS.Timeout | undefined;
   let running: RunningSandbox | undefined;
@@ -142,6 +144,7 @@ export const contain = async (
       resolvers,
       hostPorts: options.hostPorts,
       publish: options.publish,
+      ...(opening === undefined ? {} : { opener: opening.opener }),
       emit: (record) => {
         for (const sink of sinks) sink.write(record);
         const line = reporter.line(record);
@@ -156,7 +159,7 @@ export const contain = async (
     if (risk !== undefined) console.warn(risk);
     renewal = renewPlan(gateway, policy, options, resolvers, console);
     if (caller.gone?.aborted === true) throw new RunError('nobody waits for the run any more', '');
-    const code = await command(gateway, caller, options, console, (sandbox) => {
+    const code = await command(gateway, opening?.authority, caller, options, console, (sandbox) => {
       early.stop();
       running = sandbox;
       if (uncaught.happened() || caller.gone?.aborted === true) sandbox.signal('SIGKILL');
@@ -223,6 +226,7 @@ const undoOnSignal = (undo: () => void) => {
 
 const command = async (
   gateway: RunGateway,
+  authority: string | undefined,
   caller: Caller,
   options: RunOptions,
   console: Console,
@@ -235,6 +239,7 @@ const command = async (
     env: caller.env,
     shares: options.shares,
     resolvConf,
+    ...(authority === undefined ? {} : { authority }),
     hidden: hiddenFiles(options.log),
     command: options.command,
     ...(caller.stdio === undefined ? {} : { stdio: caller.stdio }),

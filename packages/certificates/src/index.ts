@@ -11,3 +11,4 @@ export {
   readAuthority,
 } from './authority.ts';
 export { createLeafs, type Leaf, type LeafOptions, type LeafSubject, type Leafs } from './leafs.ts';
+export { javaTrustStore, pkcs12TrustStore, type TrustedAuthority, type TrustStoreOptions } from './trust-stores.ts';

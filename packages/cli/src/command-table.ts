@@ -12,6 +12,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   flows: async () => (await import('./flows/command.ts')).flowsCommand,
   rules: async () => (await import('./rules/command.ts')).rulesCommand,
   replay: async () => (await import('./replay/command.ts')).replayCommand,
+  ca: async () => (await import('./ca/command.ts')).caCommand,
   helper: async () => await loadEnforcer('helper', './helper/command.ts', 'helperCommand'),
   install: async () => (await import('./install/command.ts')).installCommand,
   uninstall: async () => (await import('./install/uninstall-command.ts')).uninstallCommand,

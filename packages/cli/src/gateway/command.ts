@@ -1,12 +1,14 @@
 import { resolve } from 'node:path';
 import { interfaceIndex } from '@cofferdam/datapath';
 import { removeNetworkGateway } from '@cofferdam/gateway';
+import { defaultFolder, readAuthorityFile, slotFile } from '../ca/folder.ts';
 import { defineCommand } from '../command.ts';
 import { dnsModeOf, dnsOption } from '../dns-mode.ts';
 import { loadPolicy } from '../load-policy.ts';
 import { listed } from '../nearest.ts';
 import { RunError } from '../run/options.ts';
 import { upstreamResolvers } from '../run/resolvers.ts';
+import { openerOf } from '../tls-opening.ts';
 import { parseForwards } from './forwarded-zones.ts';
 import { parseMetricsAddress } from './metrics-address.ts';
 import { gatewayDirectory, standingGateways } from './places.ts';
@@ -67,6 +69,13 @@ export const gatewayCommand = defineCommand({
       kind: 'list',
       value: 'SUFFIX=IP',
       summary: 'ask this resolver for names below SUFFIX; given again for a second one of the same zone',
+    },
+    ca: {
+      kind: 'value',
+      value: 'FILE',
+      completes: 'path',
+      summary:
+        'certificate and key, in PEM, of the authority to open TLS with; that of `cofferdam ca init` where nothing is said',
     },
     metrics: {
       kind: 'value',
@@ -141,6 +150,13 @@ export const gatewayCommand = defineCommand({
       if (!forward.ok) return fail(`--forward: ${forward.error.message}`, forward.error.help);
       const metrics = values.metrics === undefined ? undefined : parseMetricsAddress(values.metrics);
       if (metrics?.ok === false) return fail(`--metrics: ${metrics.error.message}`, metrics.error.help);
+      const authority = await readAuthorityFile(values.ca ?? slotFile(defaultFolder, 'authority'), Date.now());
+      if (authority.kind === 'problem') return fail(`--ca: ${authority.message}`, authority.help, 125);
+      if (authority.kind === 'none' && values.ca !== undefined)
+        return fail(
+          `--ca: there is no file \`${values.ca}\``,
+          'make one with `cofferdam ca init`, or correct the path',
+        );
       const policies = [...values.policy, ...values.inventory];
       const readPolicy = () => loadPolicy({ err, fail }, policies, Date.now())?.policy;
       const first = readPolicy();
@@ -165,6 +181,7 @@ export const gatewayCommand = defineCommand({
           upstream,
           metrics: metrics?.value,
           log: values.log === undefined ? undefined : resolve(values.log),
+          opener: authority.kind === 'kept' ? await openerOf(authority.authority) : undefined,
         },
         { say, warn },
       );

@@ -5,6 +5,7 @@ import {
   type MetricsAddress,
   type NetworkGateway,
   startNetworkGateway,
+  type TlsOpener,
   type UpstreamServer,
 } from '@cofferdam/gateway';
 import { formatAddress, formatPrefix } from '@cofferdam/net';
@@ -14,6 +15,7 @@ import { dnsRisk } from '../dns-mode.ts';
 import { resolveHostnames } from '../hostnames.ts';
 import { type RunState, runStatusSocket, startTicksOf } from '../run-directory.ts';
 import { counted } from '../text.ts';
+import { openingRules } from '../tls-opening.ts';
 import type { ForwardedZone } from './forwarded-zones.ts';
 import { type GatewayLog, openGatewayLog } from './gateway-log.ts';
 import { gatewayDirectory, isAlive } from './places.ts';
@@ -32,6 +34,8 @@ export interface ServeOptions {
   readonly upstream: string | undefined;
   readonly metrics: MetricsAddress | undefined;
   readonly log: string | undefined;
+  /** Opens TLS where a rule says so. Undefined: there is no authority to do it with. */
+  readonly opener: TlsOpener | undefined;
 }
 
 export interface ServeConsole {
@@ -81,8 +85,18 @@ const prepared = async (policy: PolicySet, options: ServeOptions, revision: numb
     preparePlan(policy, { interfaces, resolved, monitor: options.monitor, dnsMode: options.dnsMode, revision });
 };
 
-const tell = ({ diagnostics, warnings }: PreparedPlan, console: ServeConsole): void => {
+const tell = (
+  { plan, diagnostics, warnings }: PreparedPlan,
+  opener: TlsOpener | undefined,
+  console: ServeConsole,
+): void => {
   for (const text of [...diagnostics.map(({ message }) => message), ...warnings]) console.warn(text);
+  const [first, ...others] = opener === undefined ? openingRules(plan.plan) : [];
+  if (first === undefined) return;
+  const more = others.length === 0 ? '' : ` and ${counted(others.length, 'other rule')}`;
+  console.warn(
+    `\`${first.name}\`${more} would open TLS, and there is no authority: such flows are denied, \`would-need-opening\`. Make one with \`cofferdam ca init\` and start again`,
+  );
 };
 
 const endingSignals = ['SIGINT', 'SIGTERM'] as const;
@@ -124,13 +138,14 @@ export const serve = async (
     statusSocket: { path: runStatusSocket(gatewayId(options.name)) },
     ...(options.upstream === undefined ? {} : { upstream: options.upstream }),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
+    ...(options.opener === undefined ? {} : { opener: options.opener }),
     warn: console.warn,
     isAlive,
     plan: (interfaces) => {
       // Not before: until here another process may be serving this gateway.
       log = openGatewayLog(state, options.log);
       const plan = make(interfaces);
-      tell(plan, console);
+      tell(plan, options.opener, console);
       return plan.plan;
     },
   });
@@ -145,7 +160,7 @@ export const serve = async (
         const plan = (await prepared(next, options, revision))(gateway.interfaces);
         gateway.renew(plan.plan);
         policy = next;
-        tell(plan, console);
+        tell(plan, options.opener, console);
         console.say(`${why}: ${counted(rulesIn(next), 'rule')} in force as revision ${revision}`);
       } catch (e) {
         console.warn(`${why}: refused (${e instanceof Error ? e.message : String(e)}); the plan in force stays`);

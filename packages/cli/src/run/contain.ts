@@ -28,7 +28,7 @@ import {
   runStatusSocket,
   startTicksOf,
 } from '../run-directory.ts';
-import { openingFor } from './opening.ts';
+import { openingOfRun } from '../tls-opening.ts';
 import { RunError, type RunOptions } from './options.ts';
 import { prepareRun } from './prepare-run.ts';
 import { createReporter } from './reporter.ts';
@@ -121,7 +121,7 @@ export const contain = async (
   };
   const holding = setInterval(() => reporter.late(Date.now()).forEach(said), holdFor / 2);
   holding.unref();
-  const opening = await openingFor(prepared.plan);
+  const opening = await openingOfRun(prepared.plan.plan);
   let gateway: RunGateway | undefined;
   let renewal: NodeJS.Timeout | undefined;
   let running: RunningSandbox | undefined;

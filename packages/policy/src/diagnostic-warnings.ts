@@ -63,12 +63,6 @@ export const warningEntries = [
     'Set a later instant if the rule is still wanted.',
   ),
   entry(
-    'opening-not-supported',
-    'rule about what is inside TLS',
-    'The rule has `http`, `mcp` or `https://` URL conditions, and this build does not open TLS: a TLS connection that reaches the rule is denied, `would-need-opening`. Plain HTTP is read.',
-    'Permit by `web` domains, which are matched without opening, or add `tls: absent` where the service speaks plain HTTP.',
-  ),
-  entry(
     'tls-not-first',
     'TLS is required where the server speaks first',
     'On this port the server speaks before the client or TLS starts later (STARTTLS), so the first client bytes are no ClientHello and the rule can never match.',

@@ -14,7 +14,6 @@ export const lintRule = (lint: Lint, rule: Rule): void => {
   warnOfQuic(lint, rule);
   if (!warnOfNamesThatNeverMatch(lint, rule)) warnOfNameless(lint, rule);
   warnOfUnopened(lint, rule);
-  warnOfOpening(lint, rule);
   warnOfScheme(lint, rule);
   warnOfTools(lint, rule);
   if (rule.action === 'deny' && rule.resolve !== undefined) {
@@ -44,22 +43,6 @@ const warnOfExpiry = ({ now, warn }: Lint, rule: Rule): void => {
       'set a later instant if it is still wanted',
     );
   }
-};
-
-/** Requests inside TLS are not read by this build: what reaches such a rule is denied, `would-need-opening`. */
-const warnOfOpening = ({ policy, warn }: Lint, rule: Rule): void => {
-  if (rule.mode === 'disabled' || rule.tls === 'absent' || rule.decrypt === 'not-allowed') return;
-  const urls = (rule.web ?? []).flatMap((name) => policy.webGroups.get(name)?.urls ?? []);
-  const needs = rule.http
-    ? 'http'
-    : rule.mcp
-      ? 'mcp'
-      : urls.some(({ scheme }) => scheme === 'https')
-        ? 'web'
-        : undefined;
-  if (needs === undefined) return;
-  const message = `\`${rule.name}\` asks for what is inside TLS, which this build does not open: such connections are denied`;
-  warn('opening-not-supported', rule, needs, message, 'permit by `web` domains, or add `tls: absent` for plain HTTP');
 };
 
 /** Every selector of the groups in `to`; a built-in group has none. */

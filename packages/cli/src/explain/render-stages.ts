@@ -62,7 +62,8 @@ const learnt = (explained: Explained, stage: StageName): string => {
 };
 
 /** What becomes of a connection while nothing is decided. */
-const meanwhile = ({ outcome, prepared }: Explained, { stage, dials }: StageResult): string => {
+const meanwhile = ({ outcome, prepared }: Explained, { stage, dials, opens }: StageResult): string => {
+  if (opens === true) return 'the proxy opens TLS and judges each request';
   if (outcome.path !== 'proxy')
     return stage === 'first packet' ? 'the connection opens, but no data passes' : 'no data passes';
   if (dials === true) return 'the proxy connects to the address as written, and holds what the client says';
@@ -88,7 +89,8 @@ const saidAt = (explained: Explained, result: StageResult): string => {
     }
     default: {
       const verdict = kind === 'permit' ? 'permitted' : 'denied';
-      if (reason === 'rule' || reason === 'rule-denies') return `${verdict} by \`${name}\``;
+      const opened = result.opens === true ? '; the proxy opens TLS and judges each request' : '';
+      if (reason === 'rule' || reason === 'rule-denies') return `${verdict} by \`${name}\`${opened}`;
       const at = rule === 'default' ? '' : ` (at \`${name}\`)`;
       return `${verdict}: ${reasonEntry(reason!).summary}${at}`;
     }

@@ -9,12 +9,14 @@ import {
 } from '@cofferdam/policy';
 import {
   absent,
+  type Decision,
   type Facts,
   known,
   type Path,
   type Reason,
   type RuleIndex,
   reasonEntry,
+  treatmentOf,
   type Verdict,
   type WouldBe,
 } from '@cofferdam/verdict';
@@ -31,6 +33,8 @@ export interface StageResult {
   readonly reason?: Reason;
   /** What the rule waits for, where nothing is decided. */
   readonly waits?: string;
+  /** The proxy opens TLS and reads what is inside. */
+  readonly opens?: boolean;
   /** In own mode: the proxy connects to the address as written before it knows more, since that is permitted even to a client that claims nothing. */
   readonly dials?: boolean;
 }
@@ -93,6 +97,10 @@ const whereLeads = ({ claimed }: Names, enforced: boolean): Partial<Facts> =>
     ? { addressNames: [claimed.name], destination: claimed.address }
     : {};
 
+/** The request that is inside, where one is asked about. */
+const askedIn = ({ request, mcp }: Question): Partial<Facts> =>
+  request === undefined ? {} : { request: known(request), mcp: mcp === undefined ? absent : known(mcp) };
+
 /** All that the client says. In own mode as the proxy would read it, on whichever path: what its name leads to was looked up here. */
 const wholeOf = (
   first: Facts,
@@ -102,9 +110,10 @@ const wholeOf = (
   dnsMode: Prepared['context']['dnsMode'],
 ): Facts => {
   const leads = whereLeads(names, true);
-  if (dnsMode !== 'own') return afterFirstBytes(first, question, path, leads).facts;
+  const inside = question.speech.kind === 'tls' ? askedIn(question) : {};
+  if (dnsMode !== 'own') return { ...afterFirstBytes(first, question, path, leads).facts, ...inside };
   const { path: _chosen, ...said } = afterFirstBytes(first, question, 'proxy', leads).facts;
-  return said;
+  return { ...said, ...inside };
 };
 
 /** Whether a client that never claims a name is permitted where it goes by itself. */
@@ -121,6 +130,9 @@ const resultOf = (prepared: Prepared, stage: StageName, facts: Facts): StageResu
   const waits = steps.find(({ index }) => index === decision.rule)?.because;
   return { stage, kind: 'undecided', rule: decision.rule, ...(waits !== undefined && { waits }) };
 };
+
+const isOpened = ({ rules }: Prepared, atHello: Decision): boolean =>
+  treatmentOf(atHello, (rule) => rules[rule]!.rule.decrypt) === 'inspect';
 
 /** Lives one connection from the look-up of its name to its verdict, as the gateway would. */
 export const runStages = (prepared: Prepared, first: Facts, question: Question, names: Names): Outcome => {
@@ -161,11 +173,17 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
   if (atPacket.kind === 'decided' && !atPacket.restsOnName && !lifted && path === 'kernel') {
     return end(first, atPacket.verdict, atPacket.reason, atPacket.rule, path);
   }
-  stages.push(resultOf(prepared, next.stage, next.facts));
+  const opens = next.stage === 'ClientHello' && isOpened(prepared, atBytes);
+  stages.push({ ...resultOf(prepared, next.stage, next.facts), ...(opens && { opens }) });
+  if (opens && question.request !== undefined) {
+    const facts: Facts = { ...next.facts, ...askedIn(question) };
+    stages.push(resultOf(prepared, 'HTTP request', facts));
+    return closed(prepared, facts, path, end);
+  }
   if (atBytes.kind === 'decided') return end(next.facts, atBytes.verdict, atBytes.reason, atBytes.rule, path);
-  if (next.stage !== 'ClientHello') return closed(prepared, next.facts, path, end);
+  if (opens || next.stage !== 'ClientHello') return closed(prepared, next.facts, path, end);
 
-  // The rule that waits would have to read inside TLS, which this gateway does not open.
+  // The rule that waits would have to read inside TLS, and says that it must not be opened.
   const ended = finalDecisionPrepared(prepared, next.facts);
   const reason = ended.verdict === 'permit' ? ended.reason : 'would-need-opening';
   stages.push({ stage: 'HTTP request', kind: ended.verdict, rule: atBytes.rule, reason });

@@ -3,7 +3,7 @@ import type { Facts } from '@cofferdam/verdict';
 import type { Follow } from './claimed-destinations.ts';
 import { type FirstBytes, sniff } from './first-bytes.ts';
 import { factsOfFirst, nothingClaimed, nothingRead } from './first-facts.ts';
-import { agentIn, type Gate, type GateAgent } from './gate.ts';
+import type { Gate } from './gate.ts';
 import { readRequest, settleRequest } from './http-claim.ts';
 import {
   denial,
@@ -11,6 +11,7 @@ import {
   isOpened,
   type Judgement,
   judge,
+  liftable,
   refuseEncrypted,
   type Settled,
   settleFacts,
@@ -29,11 +30,11 @@ interface Claim {
 const nameIn = ({ claimedName }: Partial<Facts>): DomainName | undefined =>
   claimedName?.state === 'known' ? claimedName.value : undefined;
 
-const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, caller: GateAgent, opens: boolean): Claim => {
+const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, opens: boolean): Claim => {
   const settledAs =
     (otherwise: Settled['reason']) =>
     (gate: Gate, facts: Facts): Settled =>
-      settleFacts(gate, facts, agentIn(gate, caller), otherwise);
+      settleFacts(gate, facts, otherwise);
   switch (first.kind) {
     case 'http': {
       const { head } = first;
@@ -42,7 +43,7 @@ const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, caller: Gate
       return {
         facts: read.facts,
         name: read.denied === undefined ? read.name : undefined,
-        settle: (gate, facts) => settleRequest(head, read, walked(gate, facts), agentIn(gate, caller), gate, facts),
+        settle: (gate, facts) => settleRequest(head, read, walked(gate, facts), gate, facts).judgement,
       };
     }
     case 'closed':
@@ -56,11 +57,7 @@ const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, caller: Gate
         settle(gate, facts) {
           const waiting = walked(gate, facts);
           if (waiting.kind === 'deny') return waiting;
-          return denialUnread(gate, { ...facts, ...unread }, agentIn(gate, caller), {
-            ...waiting,
-            stage: 'name',
-            reason,
-          });
+          return denialUnread(gate, { ...facts, ...unread }, { ...waiting, stage: 'name', reason });
         },
       };
     }
@@ -100,7 +97,7 @@ export const openByClaim = async (
   const { client } = caller;
   const { facts, candidates } = caller.arrival;
   const [written] = candidates;
-  if (written === undefined) return refused(gate, facts, denial(undefined, 'default', 'packet', 'address-unmapped'));
+  if (written === undefined) return refused(gate, facts, denial('default', 'packet', 'address-unmapped'));
   const packet = judge(gate, facts);
   if (packet.kind === 'deny') return refused(gate, facts, packet);
 
@@ -117,14 +114,11 @@ export const openByClaim = async (
   }
 
   const first = await sniff(client, undecidedTimeout);
-  const claim = claimOf(first, !client.hasBytes(), facts, caller.agent, dialling.opens);
+  const claim = claimOf(first, !client.hasBytes(), facts, dialling.opens);
   // The client took its time, and another plan may be in force. What is decided by then rests on no name, and so on the address as written.
   const then = dialling.gate() ?? gate;
   const waits = judge(then, { ...facts, at: dialling.now() }).kind === 'undecided';
-  const led =
-    waits && claim.name !== undefined
-      ? await follow(then, agentIn(then, caller.agent), claim.name, written)
-      : undefined;
+  const led = waits && claim.name !== undefined ? await follow(then, caller.agent, claim.name, written) : undefined;
   // So did resolving.
   const by = dialling.gate() ?? then;
   const drop = (judgement: Settled, at: Facts): Opened => {
@@ -133,7 +127,7 @@ export const openByClaim = async (
   };
   if (led?.kind === 'denied') {
     // No rule of the policy says so, as of a question that is refused for the same.
-    const judgement = denial(agentIn(by, caller.agent), 'default', 'name', led.reason);
+    const judgement = liftable(by, facts, { rule: 'default', stage: 'name', reason: led.reason });
     if (judgement.kind === 'deny') return drop(judgement, { ...facts, ...claim.facts });
   }
   const isLed = led?.kind === 'resolved' && claim.name !== undefined;
@@ -142,7 +136,7 @@ export const openByClaim = async (
   const { addresses, denied } = permittedOf(ways, (destination) => claim.settle(by, { ...said, destination }));
   const [best] = addresses;
   if (best === undefined) {
-    const judgement = denied ?? denial(undefined, 'default', 'name', 'no-decision');
+    const judgement = denied ?? denial('default', 'name', 'no-decision');
     return drop(judgement, { ...said, destination: ways[0] ?? written });
   }
   if (early !== undefined && addressesEqual(best, written))

@@ -2,7 +2,6 @@ import {
   createHelloReader,
   createRequestHeadReader,
   type HelloName,
-  looksLikeHttp,
   mayBeRequest,
   type RequestHead,
 } from '@cofferdam/wire';
@@ -83,6 +82,7 @@ export const sniff = async (client: ByteStream, timeout: number): Promise<FirstB
  * out when the walk decided. They pass as soon as they can be neither.
  */
 export const createOutOfTurnCheck = (): {
+  /** Said once: where it may pass all the same, so may what follows. */
   readonly push: (bytes: Uint8Array) => 'pass' | 'need-more' | 'out-of-turn';
 } => {
   let head: Uint8Array = new Uint8Array(0);
@@ -92,10 +92,11 @@ export const createOutOfTurnCheck = (): {
       if (passed) return 'pass';
       head = join([head, bytes]);
       const tls = createHelloReader().push(head.subarray(0, 2));
-      const http = looksLikeHttp(head);
-      if (http === 'yes' || (tls.state !== 'not-tls' && head.length >= 2)) return 'out-of-turn';
-      passed = http === 'no' && tls.state === 'not-tls';
-      return passed ? 'pass' : 'need-more';
+      const http = mayBeRequest(head);
+      const isOut = http === 'yes' || (tls.state !== 'not-tls' && head.length >= 2);
+      passed = isOut || (http === 'no' && tls.state === 'not-tls');
+      if (passed) head = new Uint8Array(0);
+      return isOut ? 'out-of-turn' : passed ? 'pass' : 'need-more';
     },
   };
 };

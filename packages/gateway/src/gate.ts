@@ -24,7 +24,7 @@ export interface GateAgent {
   readonly identity: AgentIdentity;
   /** Those of its addresses, on every interface. */
   readonly families: ReadonlySet<Family>;
-  /** Its containment is monitored: denials that no rule makes are lifted. */
+  /** Its containment is monitored. What that means for a flow depends on its other end too: see `lifts`. */
   readonly monitored: boolean;
 }
 
@@ -48,15 +48,13 @@ export interface Gate {
   readonly agentAt: (source: Address, onInterface: string) => GateAgent | undefined;
   readonly decide: (facts: Facts) => Decision;
   readonly wouldBe: (facts: Facts) => WouldBe | undefined;
+  /** Denials that no rule makes are lifted for this flow: all that is contained at its ends is monitored. */
+  readonly lifts: (facts: Facts) => boolean;
   readonly rule: (index: RuleIndex) => GateRule | undefined;
   readonly grantOf: (agent: GateAgent, name: DomainName, at: number) => NameGrant;
   readonly usableAddress: (agent: GateAgent, name: DomainName, address: Address, at: number) => boolean;
   readonly classesOf: (name: DomainName) => NameClass;
 }
-
-/** An agent as a later plan has it. What is at its address no more is denied by the walk, and nothing is lifted for it. */
-export const agentIn = (gate: Gate | undefined, agent: GateAgent): GateAgent =>
-  gate?.agentAt(agent.source, agent.interface) ?? { ...agent, monitored: false };
 
 /** The gate now in force. Undefined: there is no plan, and everything is denied. */
 export type CurrentGate = () => Gate | undefined;

@@ -1,7 +1,7 @@
 import { type Address, authorityName, type DomainName, formatAddress } from '@cofferdam/net';
 import { absent, type Fact, type Facts, known, type RequestFacts, unreadable } from '@cofferdam/verdict';
 import type { RequestHead } from '@cofferdam/wire';
-import type { Gate, GateAgent } from './gate.ts';
+import type { Gate } from './gate.ts';
 import { pathOf } from './http-head-text.ts';
 import { denial, denialUnread, type Settled } from './judgement.ts';
 
@@ -84,25 +84,34 @@ export const readRequest = (
   };
 };
 
-/** What becomes of a request that the walk judged as `walked`, by `facts`. */
+/** What becomes of a request. `unread`: what is not known of the flow any more where it passes. */
+export interface SettledRequest {
+  readonly judgement: Settled;
+  readonly unread?: Partial<Facts>;
+}
+
+/** Which of several authorities a server goes by is not for us to say. */
+const misread = { claimedName: unreadable, request: unreadable, mcp: unreadable } as const;
+/** What passes in a WebSocket are no requests. */
+const tunnelled = { request: unreadable, mcp: unreadable } as const;
+
+/** Of a request that the walk judged as `walked`, by `facts`. */
 export const settleRequest = (
   head: RequestHead,
   read: ReadRequest,
   walked: Settled,
-  agent: GateAgent,
   gate: Gate,
   facts: Facts,
-): Settled => {
-  if (walked.kind === 'deny') return walked;
-  const made = { ...walked, stage: 'request' } as const;
-  if (read.denied === 'authority-mismatch') {
-    // Which of its authorities a server goes by is not for us to say.
-    const unread = { ...facts, claimedName: unreadable, request: unreadable, mcp: unreadable };
-    return denialUnread(gate, unread, agent, { ...made, reason: read.denied });
-  }
+): SettledRequest => {
+  if (walked.kind === 'deny') return { judgement: walked };
+  const unreadFor = (unread: Partial<Facts>, reason: Settled['reason']): SettledRequest => ({
+    judgement: denialUnread(gate, { ...facts, ...unread }, { rule: walked.rule, stage: 'request', reason }),
+    unread,
+  });
+  if (read.denied === 'authority-mismatch') return unreadFor(misread, read.denied);
   // CONNECT and h2c are never lifted: what would pass then is a tunnel to wherever the server goes.
-  if (read.denied !== undefined) return denial(undefined, walked.rule, 'request', read.denied);
+  if (read.denied !== undefined) return { judgement: denial(walked.rule, 'request', read.denied) };
   const webSocket = head.upgrade.includes('websocket');
-  const readsOn = gate.rule(walked.rule)?.readsRequests === true;
-  return webSocket && readsOn ? denial(agent, walked.rule, 'request', 'request-unreadable') : walked;
+  const readsOn = gate.lifts(facts) || gate.rule(walked.rule)?.readsRequests === true;
+  return webSocket && readsOn ? unreadFor(tunnelled, 'request-unreadable') : { judgement: walked };
 };

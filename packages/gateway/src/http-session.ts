@@ -5,7 +5,14 @@ import type { RequestHead } from '@cofferdam/wire';
 import { closeGently } from './byte-stream.ts';
 import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
-import { authorityFor, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
+import {
+  authorityFor,
+  type ReadRequest,
+  readRequest,
+  type SettledRequest,
+  schemeOf,
+  settleRequest,
+} from './http-claim.ts';
 import { denialResponse } from './http-denial.ts';
 import { forwardBody, forwardResponse, nextHead } from './http-exchange.ts';
 import { requestHeadText } from './http-head-text.ts';
@@ -46,7 +53,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
   let firstName: Fact<DomainName> | undefined = scheme === 'https' ? flow.facts().claimedName : undefined;
   const tls = scheme === 'https' ? known(true as const) : absent;
 
-  const judgeRequest = (head: RequestHead): { read: ReadRequest; judgement: Settled } => {
+  const judgeRequest = (head: RequestHead): { readonly read: ReadRequest } & SettledRequest => {
     const facts = flow.facts();
     const read = readRequest(head, facts, flow.subject.synthetic ?? facts.destination, firstName);
     firstName ??= read.facts.claimedName;
@@ -55,7 +62,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     const gate = flow.gate();
     // Without one the walk has denied it.
     if (gate === undefined) return { read, judgement: walked };
-    return { read, judgement: settleRequest(head, read, walked, flow.agent(), gate, flow.facts()) };
+    return { read, ...settleRequest(head, read, walked, gate, flow.facts()) };
   };
 
   const unreadableHead = async (): Promise<'done'> => {
@@ -69,7 +76,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     // A rule that permitted requests so far need not permit bytes that are none.
     const settled =
       judgement.kind === 'permit' && firstName !== undefined
-        ? flow.settleUnread(nothingRead, { ...judgement, stage: 'request', reason: 'request-unreadable' })
+        ? flow.settleUnread({ ...nothingRead, tls }, { ...judgement, stage: 'request', reason: 'request-unreadable' })
         : judgement;
     flow.note(settled);
     if (settled.kind === 'deny') await answerDenied(flow, settled, 'GET', options.linger);
@@ -80,10 +87,12 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
   const exchange = async (head: RequestHead): Promise<'next' | 'done'> => {
     const start = log.now();
     const before = { toDestination: upstream.sent(), toAgent: client.sent() };
-    const { read, judgement } = judgeRequest(head);
+    const { read, judgement, unread } = judgeRequest(head);
     flow.note(judgement);
     const factsThen = flow.facts();
     const gateThen = flow.gate();
+    // The record says what was written; plans to come do not rest on it.
+    if (judgement.kind === 'permit' && unread !== undefined) flow.learn(unread);
     const record = (settled: Settled): void =>
       log.write(
         { ...flow.subject, id: log.nextId(), start },
@@ -113,7 +122,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     let bodyEnded = false;
     const body = forwardBody(head, client, upstream).then((end) => {
       bodyEnded = end === 'end';
-      if (end === 'unreadable') flow.cut(denial(undefined, judgement.rule, 'request', 'request-unreadable'));
+      if (end === 'unreadable') flow.cut(denial(judgement.rule, 'request', 'request-unreadable'));
       else if (end === 'closed') upstream.reset();
     });
     const end = await forwardResponse(head.method, head.upgrade.includes('websocket'), upstream, client);
@@ -146,7 +155,10 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     const next = await nextHead(client, options.headTimeout);
     if (next.kind === 'unreadable') return void (await unreadableHead());
     if (next.kind === 'timeout') {
-      const late = flow.settleUnread(nothingRead, { rule: 'default', stage: 'request', reason: 'undecided-timeout' });
+      const late = flow.settleUnread(
+        { ...nothingRead, tls },
+        { rule: 'default', stage: 'request', reason: 'undecided-timeout' },
+      );
       if (late.kind === 'deny') return flow.cut(late);
       flow.note(late);
       return splice(client, upstream);

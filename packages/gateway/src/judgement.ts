@@ -1,5 +1,13 @@
-import { type Facts, type Reason, type RuleIndex, type Stage, treatmentOf } from '@cofferdam/verdict';
-import type { Gate, GateAgent } from './gate.ts';
+import {
+  type Fact,
+  type Facts,
+  type Reason,
+  type RuleIndex,
+  type Stage,
+  treatmentOf,
+  unreadable,
+} from '@cofferdam/verdict';
+import type { Gate } from './gate.ts';
 
 /** What is done with a flow now, and what its record says. */
 export type Judgement =
@@ -28,31 +36,42 @@ export const isOpened = (gate: Gate, facts: Facts): boolean =>
   facts.tls.state === 'known' &&
   treatmentOf(gate.decide(facts), (rule) => gate.rule(rule)?.decrypt ?? 'not-allowed') === 'inspect';
 
-/** A denial that the gateway itself makes, for what the walk cannot say. Lifted for a monitored agent. */
-export const denial = (agent: GateAgent | undefined, rule: RuleIndex, stage: Stage, reason: Reason): Settled =>
-  agent?.monitored === true
+/** What a denial is named after. */
+export type Named = Pick<Settled, 'rule' | 'stage' | 'reason'>;
+
+/** A denial that the gateway itself makes, for what the walk cannot say. Nothing lifts it. */
+export const denial = (rule: RuleIndex, stage: Stage, reason: Reason): Settled => ({
+  kind: 'deny',
+  rule,
+  stage,
+  reason,
+  enforced: true,
+});
+
+/** One that monitoring lifts. */
+export const liftable = (gate: Gate, facts: Facts, { rule, stage, reason }: Named): Settled =>
+  gate.lifts(facts)
     ? { kind: 'permit', rule, stage, reason, enforced: false }
     : { kind: 'deny', rule, stage, reason, enforced: true };
 
+const neverRead = <T>(fact: Fact<T>): Fact<T> => (fact.state === 'unknown' ? unreadable : fact);
+
 /**
- * A denial that the gateway itself makes of what it does not read. Where monitoring lifts it, nobody looks at what follows: `facts` have it as
- * unreadable, so that permits of it fail, and a rule that may deny it denies.
+ * One that monitoring lifts, of what is not read. Nobody looks at what follows, so that the walk goes on with all that is not known as unreadable:
+ * permits of it fail, and a rule that may deny it denies.
  */
-export const denialUnread = (
-  gate: Gate,
-  facts: Facts,
-  agent: GateAgent | undefined,
-  { rule, stage, reason }: Pick<Settled, 'rule' | 'stage' | 'reason'>,
-): Settled => {
-  const made = denial(agent, rule, stage, reason);
+export const denialUnread = (gate: Gate, facts: Facts, named: Named): Settled => {
+  const made = liftable(gate, facts, named);
   if (made.kind === 'deny') return made;
-  const walked = judge(gate, facts);
+  const walked = judge(gate, {
+    ...facts,
+    tls: neverRead(facts.tls),
+    claimedName: neverRead(facts.claimedName),
+    request: neverRead(facts.request),
+    mcp: neverRead(facts.mcp),
+  });
   return walked.kind === 'deny' ? walked : made;
 };
-
-/** Where the walk still waits for what will never be read: denied for `reason`, named after the rule that waits. */
-export const settle = (judgement: Judgement, agent: GateAgent, stage: Stage, reason: Reason): Settled =>
-  judgement.kind === 'undecided' ? denial(agent, judgement.rule, stage, reason) : judgement;
 
 /** A rule that refuses encrypted hellos does not permit one: no denial that monitoring lifts, since the rule says so. */
 export const refuseEncrypted = (gate: Gate, judgement: Settled): Settled =>
@@ -60,6 +79,10 @@ export const refuseEncrypted = (gate: Gate, judgement: Settled): Settled =>
     ? { ...judgement, kind: 'deny', stage: 'name', reason: 'ech-refused', enforced: true }
     : judgement;
 
-/** Judges facts of which no more will come: what is still undecided is denied for `otherwise`. */
-export const settleFacts = (gate: Gate, facts: Facts, agent: GateAgent, otherwise: Reason): Settled =>
-  settle(judge(gate, facts), agent, facts.request.state === 'unknown' ? 'name' : 'request', otherwise);
+/** Judges facts of which no more will come: what is still undecided is denied for `otherwise`, named after the rule that waits. */
+export const settleFacts = (gate: Gate, facts: Facts, otherwise: Reason): Settled => {
+  const judged = judge(gate, facts);
+  if (judged.kind !== 'undecided') return judged;
+  const stage = facts.request.state === 'unknown' ? 'name' : 'request';
+  return denialUnread(gate, facts, { rule: judged.rule, stage, reason: otherwise });
+};

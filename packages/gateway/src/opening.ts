@@ -101,9 +101,9 @@ export const connectTo = async (
     destination: dialled.kind === 'given-up' ? (addresses[0] ?? facts.destination) : dialled.address,
   };
   // What the plan could not know of is what it says of the gateway's own addresses: denied by the default.
-  if (dialled.kind === 'own') return refused(by, to, denial(undefined, 'default', 'packet', 'gateway-port'));
+  if (dialled.kind === 'own') return refused(by, to, denial('default', 'packet', 'gateway-port'));
   const unanswered = dialled.kind === 'given-up' ? 'undecided-closed' : 'upstream-unreachable';
-  return refused(by, to, denial(undefined, judge(by, { ...to, ...assumed }).rule, 'packet', unanswered));
+  return refused(by, to, denial(judge(by, { ...to, ...assumed }).rule, 'packet', unanswered));
 };
 
 /** Where the first packet says where the connection leads: the proxy dials at once what the walk does not deny. */
@@ -111,6 +111,6 @@ export const openAtOnce = async (caller: Caller, dialling: Dialling, gate: Gate)
   const { facts, candidates } = caller.arrival;
   const { addresses, denied } = permittedOf(candidates, (destination) => judge(gate, { ...facts, destination }));
   if (addresses.length > 0) return connectTo(caller, dialling, gate, facts, addresses);
-  const unmapped = denial(undefined, 'default', 'packet', 'address-unmapped');
+  const unmapped = denial('default', 'packet', 'address-unmapped');
   return refused(gate, { ...facts, destination: candidates[0] ?? facts.destination }, denied ?? unmapped);
 };

@@ -6,6 +6,7 @@ import {
   classifyName,
   decide,
   type LoadedPlan,
+  liftsDenials,
   type PlanRule,
   resolvable,
   usableAddress,
@@ -124,6 +125,7 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
     agentAt,
     decide: (facts) => decide(loaded, facts),
     wouldBe: (facts) => wouldBe(loaded, facts),
+    lifts: (facts) => liftsDenials(loaded, facts),
     rule,
     grantOf,
     usableAddress: (agent, name, address, at) => {

@@ -2,8 +2,18 @@ import type { Facts, Treatment } from '@cofferdam/verdict';
 import type { ByteStream } from './byte-stream.ts';
 import { factsOfFirst } from './first-facts.ts';
 import type { FlowLog, FlowSubject } from './flow-log.ts';
-import { agentIn, type CurrentGate, type Gate, type GateAgent } from './gate.ts';
-import { denial, denialUnread, isOpened, judge, refuseEncrypted, type Settled, settleFacts } from './judgement.ts';
+import type { CurrentGate, Gate } from './gate.ts';
+import {
+  denial,
+  denialUnread,
+  isOpened,
+  judge,
+  liftable,
+  type Named,
+  refuseEncrypted,
+  type Settled,
+  settleFacts,
+} from './judgement.ts';
 
 /**
  * One flow from its dial to its end: its facts as they become known, its verdict so far, its two connections. The flow's
@@ -11,8 +21,6 @@ import { denial, denialUnread, isOpened, judge, refuseEncrypted, type Settled, s
  */
 export interface ProxiedFlow {
   readonly subject: FlowSubject;
-  /** As the plan in force has it. */
-  readonly agent: () => GateAgent;
   /** Those that are read and written now: of a flow that is opened, what is inside. */
   readonly client: () => ByteStream;
   readonly upstream: () => ByteStream;
@@ -32,7 +40,7 @@ export interface ProxiedFlow {
   /** Judges the facts as they are now. What is still undecided then is denied for `otherwise`. */
   readonly settleNow: (otherwise: Settled['reason']) => Settled;
   /** A denial that the gateway itself makes of what it does not read, of which `unread` says what that is. */
-  readonly settleUnread: (unread: Partial<Facts>, made: Pick<Settled, 'rule' | 'stage' | 'reason'>) => Settled;
+  readonly settleUnread: (unread: Partial<Facts>, made: Named) => Settled;
   /** Notes what was decided; the first permit writes the record of the start. */
   readonly note: (judgement: Settled) => void;
   /** Notes a denial and resets both sides. */
@@ -45,7 +53,6 @@ export interface ProxiedFlow {
 
 export const createProxiedFlow = (parts: {
   readonly subject: FlowSubject;
-  readonly agent: GateAgent;
   readonly facts: Facts;
   readonly client: ByteStream;
   readonly upstream: ByteStream;
@@ -63,8 +70,6 @@ export const createProxiedFlow = (parts: {
   let started = false;
   let encrypted = false;
 
-  const agent = (): GateAgent => agentIn(gate(), parts.agent);
-
   const payload = () => ({ toDestination: upstream.sent(), toAgent: client.sent() });
 
   const settleBy = (walk: (gate: Gate) => Settled): Settled => {
@@ -73,7 +78,7 @@ export const createProxiedFlow = (parts: {
       return denied.judgement;
     }
     const now = gate();
-    if (now === undefined) return denial(undefined, 'default', 'packet', 'no-plan');
+    if (now === undefined) return denial('default', 'packet', 'no-plan');
     decidedBy = now;
     known = { ...known, at: log.now() };
     return walk(now);
@@ -81,14 +86,14 @@ export const createProxiedFlow = (parts: {
 
   const settleNow = (otherwise: Settled['reason']): Settled =>
     settleBy((now) => {
-      const settled = settleFacts(now, known, agent(), otherwise);
+      const settled = settleFacts(now, known, otherwise);
       return encrypted ? refuseEncrypted(now, settled) : settled;
     });
 
   const settleUnread: ProxiedFlow['settleUnread'] = (unread, made) => {
-    const settled = settleBy((now) => denialUnread(now, { ...known, ...unread }, agent(), made));
+    const settled = settleBy((now) => denialUnread(now, { ...known, ...unread }, made));
     // It goes on unread, under later plans too.
-    if (agent().monitored) known = { ...known, ...unread };
+    if (gate()?.lifts(known) === true) known = { ...known, ...unread };
     return settled;
   };
 
@@ -117,7 +122,6 @@ export const createProxiedFlow = (parts: {
 
   return {
     subject,
-    agent,
     client: () => client,
     upstream: () => upstream,
     open() {
@@ -156,17 +160,20 @@ export const createProxiedFlow = (parts: {
       const again = encrypted && judged.kind !== 'undecided' ? refuseEncrypted(now, judged) : judged;
       // What waits for its first bytes goes on waiting for them.
       if (again.kind === 'permit' || (again.kind === 'undecided' && verdict === undefined)) return;
-      decidedBy = now;
       // Only what the first plan let pass unread is missing here, and an unopened request never counts as absent.
-      if (again.kind === 'undecided') {
-        const judgement = denial(agent(), again.rule, 'request', 'facts-unknown');
-        if (judgement.kind === 'deny') end(judgement);
-        return;
-      }
-      end({ ...again, reason: 'flow-cut' });
+      const judgement =
+        again.kind === 'undecided'
+          ? denialUnread(now, known, { rule: again.rule, stage: 'request', reason: 'facts-unknown' })
+          : ({ ...again, reason: 'flow-cut' } as const);
+      if (judgement.kind === 'permit') return;
+      decidedBy = now;
+      end(judgement.reason === 'facts-unknown' ? judgement : { ...judgement, reason: 'flow-cut' });
     },
     finish: () => {
-      const last: Settled = verdict ?? denial(agent(), 'default', 'name', 'undecided-closed');
+      const now = gate();
+      const unsaid = { rule: 'default', stage: 'name', reason: 'undecided-closed' } as const;
+      const last =
+        verdict ?? (now === undefined ? denial('default', 'name', 'undecided-closed') : liftable(now, known, unsaid));
       if (verdict === undefined) log.decided(decidedBy ?? gate(), last, known);
       const isTls = known.tls.state === 'known' && (last.kind === 'permit' || treatment === 'inspect');
       log.write(subject, decidedBy ?? gate(), known, last, payload(), {

@@ -83,6 +83,10 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
   };
   /** Other ends of connections that may turn out to lead elsewhere, while nobody has spoken. */
   const early = new Map<ByteStream, Facts>();
+  const cutDenied = (upstream: ByteStream, facts: Facts): void => {
+    const gate = options.gate();
+    if (gate !== undefined && judge(gate, { ...facts, at: options.now() }).kind === 'deny') upstream.reset();
+  };
   const dialling: Dialling = {
     gate: options.gate,
     dial: options.dial,
@@ -92,6 +96,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     opens: options.opener !== undefined,
     async whileSilent(upstream, facts, spoken) {
       early.set(upstream, facts);
+      cutDenied(upstream, facts);
       await spoken;
       early.delete(upstream);
     },
@@ -106,7 +111,12 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     const fromClient = (bytes: Uint8Array): boolean => {
       const seen = check.push(bytes);
       if (seen !== 'out-of-turn') return true;
-      const out = flow.settleUnread(nothingRead, { ...judgement, stage: 'name', reason: 'spoke-out-of-turn' });
+      // By the plan in force: another may have come since.
+      const now = judgeOpaque(flow, 'opaque');
+      const out =
+        now.kind === 'deny'
+          ? now
+          : flow.settleUnread(nothingRead, { ...now, stage: 'name', reason: 'spoke-out-of-turn' });
       flow.note(out);
       return out.kind === 'permit';
     };
@@ -123,7 +133,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       claimedName.state === 'known' ? { name: claimedName.value } : { address: flow.subject.synthetic ?? destination };
     const beyond = await opener.toDestination(flow.upstream(), subject);
     const inside = await opener.toAgent(flow.client(), subject);
-    const refuse = (reason: Reason): Settled => denial(undefined, flow.waiting(), 'name', reason);
+    const refuse = (reason: Reason): Settled => denial(flow.waiting(), 'name', reason);
     if (inside.kind === 'failed') return flow.cut(refuse(inside.reason));
     flow.goOnInside(inside.stream, beyond.kind === 'done' ? beyond.stream : noPeer);
     if (beyond.kind === 'failed') {
@@ -168,12 +178,17 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
         const checks = createRetryChecks({
           first: first.name,
           length: first.length,
-          refusesEch: () => flow.gate()?.rule(judgement.rule)?.refusesEch === true,
+          refusesEch() {
+            flow.learnEncrypted();
+            return flow.settleNow('would-need-opening').reason === 'ech-refused';
+          },
           deny(reason) {
+            // By the plan in force: another may have come since.
+            const now = flow.settleNow('would-need-opening');
             const out =
-              reason === 'ech-refused'
-                ? denial(undefined, judgement.rule, 'name', reason)
-                : flow.settleUnread({ claimedName: unreadable }, { ...judgement, stage: 'name', reason });
+              now.kind === 'deny'
+                ? now
+                : flow.settleUnread({ claimedName: unreadable }, { ...now, stage: 'name', reason });
             flow.note(out);
             return out.kind === 'permit';
           },
@@ -206,7 +221,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
   };
 
   const connect = async (socket: Socket, caller: Caller, gate: Gate): Promise<void> => {
-    const { arrival, agent, client } = caller;
+    const { arrival, client } = caller;
     const { follow } = options.ways;
     socket.setTimeout(options.idle, client.reset);
     const opened =
@@ -221,7 +236,6 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     const upstream = opened.kind === 'connected' ? opened.upstream : noPeer;
     const flow = createProxiedFlow({
       subject: arrival.subject,
-      agent,
       facts: opened.facts,
       client,
       upstream,
@@ -231,6 +245,8 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     });
     socket.on('timeout', upstream.reset);
     live.add(flow);
+    // While it was dialled another plan may have come.
+    flow.rejudge();
     try {
       await carry(flow, opened.first);
     } finally {
@@ -248,12 +264,12 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     const agent = arrival?.subject.agent;
     if (arrival === undefined || gate === undefined || agent === undefined) {
       const reason = gate === undefined ? 'no-plan' : 'unknown-agent';
-      if (arrival !== undefined) refuse(arrival, gate, denial(undefined, 'default', 'packet', reason));
+      if (arrival !== undefined) refuse(arrival, gate, denial('default', 'packet', reason));
       return client.reset();
     }
     const count = held.get(agent.name) ?? 0;
     if (count >= options.ofOneAgent) {
-      refuse(arrival, gate, denial(undefined, 'default', 'packet', 'flow-quota'));
+      refuse(arrival, gate, denial('default', 'packet', 'flow-quota'));
       return client.reset();
     }
     held.set(agent.name, count + 1);
@@ -270,9 +286,7 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     handle,
     rejudge: () => {
       for (const flow of [...live]) flow.rejudge();
-      const gate = options.gate();
-      for (const [upstream, facts] of [...early])
-        if (gate !== undefined && judge(gate, { ...facts, at: options.now() }).kind === 'deny') upstream.reset();
+      for (const [upstream, facts] of [...early]) cutDenied(upstream, facts);
     },
     connections: () => [...held.values()].reduce((sum, count) => sum + count, 0),
     held: () => held,

@@ -16,6 +16,8 @@ export interface Sketch {
   /** Groups of destinations: prefixes by name. */
   readonly to?: Readonly<Record<string, readonly string[]>>;
   readonly containment?: 'enforce' | 'monitor';
+  /** Agents that are enforced whatever `containment` says. */
+  readonly enforced?: readonly string[];
   readonly gatewayAddresses?: readonly Address[];
   readonly revision?: number;
 }
@@ -30,6 +32,7 @@ export const compiledPlan = ({
   web = {},
   to = {},
   containment,
+  enforced = [],
   gatewayAddresses,
   revision,
 }: Sketch): LoadedPlan => {
@@ -38,6 +41,9 @@ export const compiledPlan = ({
       ...(containment === undefined ? {} : { containment }),
       any: [{ agent: 'coder' }, { agent: 'tester' }],
     }),
+    ...enforced.map((agent) =>
+      document('SmartGroup', `${agent}-enforced`, { containment: 'enforce', any: [{ agent }] }),
+    ),
     ...Object.entries(web).map(([name, domains]) => document('WebGroup', name, { domains })),
     ...Object.entries(to).map(([name, cidrs]) =>
       document('SmartGroup', name, { any: cidrs.map((cidr) => ({ cidr })) }),

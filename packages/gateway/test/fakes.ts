@@ -92,6 +92,7 @@ export const fakeGate = (options: FakeGateOptions = {}): Gate => {
         : undefined,
     decide: options.decide ?? (() => permit()),
     wouldBe: options.wouldBe ?? (() => undefined),
+    lifts: () => options.monitored === true,
     rule: (index) => (index === 'default' ? undefined : (options.rules ?? [rule()])[index]),
     grantOf,
     usableAddress: (_agent, _name, one) => (options.usable ?? isPublicInternet)(one),

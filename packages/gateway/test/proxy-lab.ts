@@ -34,6 +34,8 @@ export interface Lab {
   readonly dialled: number[];
   /** The gate in force; may be replaced. */
   gate: Gate | undefined;
+  /** Called when a connection is being made. */
+  onDial: () => void;
   /** Flows that began and did not end. */
   readonly holding: () => number;
   readonly close: () => Promise<void>;
@@ -53,7 +55,7 @@ export const lab = async (
   const dialled: number[] = [];
   let id = 0;
   const binding = over.binding ?? loopbackBinding;
-  const state = { gate };
+  const state = { gate, onDial: (): void => undefined };
   const { binding: _unused, written, ...options } = over;
   const proxy = createProxy({
     ...proxyDefaults,
@@ -66,6 +68,7 @@ export const lab = async (
     dial: (to) => {
       const port = typeof upstreamPort === 'number' ? upstreamPort : upstreamPort();
       dialled.push(Number(to.value & 0xffn));
+      state.onDial();
       return connect({ host: '127.0.0.1', port, allowHalfOpen: true });
     },
     now: () => Date.now(),
@@ -89,6 +92,12 @@ export const lab = async (
     },
     set gate(next) {
       state.gate = next;
+    },
+    get onDial() {
+      return state.onDial;
+    },
+    set onDial(next) {
+      state.onDial = next;
     },
     holding: () => proxy.connections(),
     close: async () => {

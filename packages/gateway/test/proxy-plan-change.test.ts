@@ -67,7 +67,7 @@ describe('in own mode, while nobody has spoken', () => {
     one.proxy.rejudge();
     await until(() => client.isOver() && one.heldAt(attacker) === 0);
     const { verdict, reason, revision } = await one.end();
-    assert.deepEqual([verdict, reason, revision], ['deny', 'rule-denies', 2]);
+    assert.deepEqual([verdict, reason, revision], ['deny', 'flow-cut', 2]);
   });
 
   test('one that it permits stays', async () => {
@@ -88,17 +88,19 @@ describe('a proxied flow', () => {
     web: { named: ['api.example.com'] },
     rules: [{ web: ['named'], name: 'named' }],
   };
-  const start = async (gate: Sketch) => {
+  const start = async (gate: Sketch, undecidedTimeout = 10_000, greeting?: string) => {
     const binding: Binding = { ...loopbackBinding, addresses: [address('93.184.216.34')] };
     let held = 0;
     const { server, text } = recordingServer((socket) => {
       held++;
+      if (greeting !== undefined) socket.write(greeting);
       socket.on('close', () => held--);
       socket.on('end', () => socket.end());
       socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
     });
     const one = await lab(await listen(server), compiledGate(gate), {
       ways: syntheticWays({ at: () => binding, contains: () => true }),
+      undecidedTimeout,
     });
     closing.push(one.close, () => new Promise((resolve) => server.close(resolve)));
     return { one, text, held: () => held };
@@ -116,10 +118,11 @@ describe('a proxied flow', () => {
   });
 
   test('that waits to be judged waits on where a plan still has to read it', async () => {
-    const { one, held } = await start(named);
+    const reads: Sketch = { ...named, rules: [{ web: ['named'], name: 'reads', http: { methods: ['GET'] } }] };
+    const { one, held } = await start(reads);
     const client = open(one.port);
     await until(() => held() === 1);
-    one.gate = compiledGate({ ...named, revision: 2 });
+    one.gate = compiledGate({ ...reads, revision: 2 });
     one.proxy.rejudge();
     client.socket.write('GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n');
     await until(() => client.received().endsWith('ok'));
@@ -136,7 +139,50 @@ describe('a proxied flow', () => {
     one.proxy.rejudge();
     client.socket.write(twoNames);
     await until(() => client.isOver());
-    assert.match(client.received(), /authority-mismatch/);
     assert.equal(text(), before);
+    await until(() => one.records.some(({ kind, end }) => kind === 'flow' && end !== undefined));
+    assert.equal(one.records.find(({ kind, end }) => kind === 'flow' && end !== undefined)?.reason, 'flow-cut');
+  });
+
+  test('that goes on unread is cut by a plan that denies what it may be', async () => {
+    const { one } = await start({ ...named, containment: 'monitor' }, 100);
+    const client = open(one.port);
+    client.socket.write('POST /secret HTTP/1.1\r\n');
+    await until(() => client.received() !== '');
+    const uploads = { name: 'uploads', action: 'deny', http: { methods: ['POST'] } };
+    one.gate = compiledGate({ ...named, containment: 'monitor', revision: 2, rules: [uploads, ...named.rules] });
+    one.proxy.rejudge();
+    await until(() => client.isOver() && one.records.some(({ end }) => end !== undefined));
+    const { verdict, reason, rule } = one.records.at(-1)!;
+    assert.deepEqual([verdict, reason, rule?.name], ['deny', 'flow-cut', 'uploads']);
+  });
+
+  test('that speaks out of turn is recorded under the rule of the plan in force', async () => {
+    const { one } = await start(named, undefined, '220 ready\r\n');
+    const client = open(one.port);
+    await until(() => client.received() !== '');
+    const unrelated = { name: 'unrelated', web: ['other'], log: 'none' };
+    const web = { ...named.web, other: ['other.example.com'] };
+    one.gate = compiledGate({ ...named, web, revision: 2, rules: [unrelated, ...named.rules] });
+    one.proxy.rejudge();
+    client.socket.write(clientHelloStream({ sni: 'api.example.com' }));
+    await until(() => client.isOver() && one.records.some(({ end }) => end !== undefined));
+    const { reason, rule, revision } = one.records.at(-1)!;
+    assert.deepEqual([reason, rule?.name, revision], ['spoke-out-of-turn', 'named', 2]);
+  });
+
+  test('that was dialled while a plan came that denies it is cut', async () => {
+    const { one, held } = await start(named);
+    let isChanged = false;
+    const change = (): void => {
+      if (isChanged) return;
+      isChanged = true;
+      one.gate = compiledGate({ ...named, revision: 2, rules: [{ name: 'closed', action: 'deny' }] });
+      one.proxy.rejudge();
+    };
+    one.onDial = change;
+    const client = open(one.port);
+    await until(() => isChanged && client.isOver() && held() === 0);
+    assert.equal(one.records.at(-1)?.reason, 'flow-cut');
   });
 });

@@ -48,9 +48,22 @@ const permitted = { name: 'named', web: ['named'] };
 const uploads = { name: 'uploads', action: 'deny', http: { methods: ['POST'] } };
 const badNames = { name: 'bad-names', action: 'deny', web: ['bad'] };
 
+const reads = { name: 'reads', web: ['named'], http: { methods: ['GET'] } };
+const upgrade = [
+  'GET / HTTP/1.1',
+  'Host: api.example.com',
+  'Connection: Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  '\r\n',
+].join('\r\n');
+
 interface Attempt {
   readonly what: string;
   readonly denies: Readonly<Record<string, unknown>>;
+  /** A rule above the denial. */
+  readonly before?: Readonly<Record<string, unknown>>;
   readonly pieces: readonly (string | Buffer)[];
   /** What must not arrive. */
   readonly secret: string | Buffer;
@@ -128,6 +141,27 @@ const attempts: readonly Attempt[] = [
     secret: 'bad.example.com',
   },
   {
+    what: 'TLS that a permit before would have to open',
+    denies: badNames,
+    before: reads,
+    pieces: [hello('bad.example.com'), ''],
+    secret: 'bad.example.com',
+  },
+  {
+    what: 'a WebSocket, and a request in it',
+    denies: uploads,
+    pieces: [upgrade, '', 'POST /secret HTTP/1.1\r\nHost: api.example.com\r\n\r\n', ''],
+    answers: 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n',
+    secret: '/secret',
+  },
+  {
+    what: 'a request that only a lax server reads, after the server spoke first',
+    denies: badNames,
+    greets: '220 ready\r\n',
+    pieces: ['', '', '\r\nGET /secret HTTP/1.1\r\nHost: bad.example.com\r\n\r\n', ''],
+    secret: '/secret',
+  },
+  {
     what: 'nothing until its time is up, and then a hello',
     denies: badNames,
     pieces: ['', '', '', hello('bad.example.com'), ''],
@@ -174,10 +208,65 @@ for (const mode of ['synthetic', 'track', 'own'] as const)
   describe(`a monitored agent in DNS mode ${mode}, and what is not read of it`, () => {
     for (const attempt of attempts) {
       test(attempt.what, async () => {
-        const denied = await run(mode, [attempt.denies, permitted], attempt);
+        const above = attempt.before === undefined ? [] : [attempt.before];
+        const denied = await run(mode, [...above, attempt.denies, permitted], attempt);
         assert.deepEqual(denied, { verdict: `deny rule-denies ${attempt.denies.name}`, arrived: false });
-        const lifted = await run(mode, [permitted], attempt);
+        const lifted = await run(mode, [...above, permitted], attempt);
         assert.ok(lifted.arrived && lifted.verdict.startsWith('permit '), `control: ${lifted.verdict}`);
       });
     }
   });
+
+test('what monitoring never lifts stays closed to what is not read', async () => {
+  const metadata = { name: 'reads', to: ['metadata'], http: { methods: ['GET'] } };
+  const { server, bytes } = recordingServer((socket) => void socket.on('end', () => socket.end()));
+  const gate = compiledGate({
+    mode: 'synthetic',
+    containment: 'monitor',
+    to: { metadata: ['169.254.169.254/32'] },
+    rules: [metadata],
+  });
+  const one = await lab(await listen(server), gate, {
+    ways: syntheticWays({ at: () => undefined, contains: () => false }),
+    written: () => '169.254.169.254',
+  });
+  closing.push(one.close, () => new Promise((resolve) => server.close(resolve)));
+  await converse(one.port, [hello('x.example.com'), ''], { half: true, gap: 40 });
+  await until(() => one.records.some(({ end }) => end !== undefined));
+  assert.deepEqual([one.records.at(-1)?.reason, bytes().length], ['reserved-address', 0]);
+});
+
+test('nothing is lifted where the other end is enforced', async () => {
+  const { server, bytes } = recordingServer((socket) => void socket.on('end', () => socket.end()));
+  const inside = { to: ['inside'], http: { methods: ['GET'] }, name: 'reads' };
+  const gate = compiledGate({
+    mode: 'synthetic',
+    containment: 'monitor',
+    to: { inside: ['10.0.0.0/8'] },
+    rules: [inside],
+  });
+  const enforced = compiledGate({
+    mode: 'synthetic',
+    containment: 'monitor',
+    enforced: ['tester'],
+    to: { inside: ['10.0.0.0/8'] },
+    rules: [inside],
+  });
+  for (const [by, expected] of [
+    [gate, 'permit would-need-opening'],
+    [enforced, 'deny would-need-opening'],
+  ] as const) {
+    const one = await lab(await listen(server), by, {
+      ways: syntheticWays({ at: () => undefined, contains: () => false }),
+      written: () => '10.0.0.9',
+    });
+    const before = bytes().length;
+    await converse(one.port, [hello('x.example.com'), ''], { half: true, gap: 40 });
+    await until(() => one.records.some(({ end }) => end !== undefined));
+    const { verdict, reason } = one.records.at(-1)!;
+    assert.equal(`${verdict} ${reason}`, expected);
+    assert.equal(bytes().length > before, verdict === 'permit');
+    await one.close();
+    await new Promise((resolve) => server.close(resolve));
+  }
+});

@@ -1,4 +1,13 @@
-import { type Decision, type Facts, type Path, type Reason, type Stage, unknown } from '@cofferdam/verdict';
+import {
+  type Decision,
+  type Fact,
+  type Facts,
+  type Path,
+  type Reason,
+  type Stage,
+  unknown,
+  unreadable,
+} from '@cofferdam/verdict';
 import { isQuic, type Reading, type RuleStanding, standingOf } from './evaluate-conditions.ts';
 import {
   type Flow,
@@ -211,17 +220,35 @@ const decisionOf = (outcome: Outcome, path: Path): Decision =>
 export const evaluate = (policy: PolicySet, context: EvaluationContext, facts: Facts): Decision =>
   evaluatePrepared(prepare(policy, context), facts);
 
+const neverRead = <T>(fact: Fact<T>): Fact<T> => (fact.state === 'unknown' ? unreadable : fact);
+
+/** Where monitoring lifts that a rule waits in vain, the walk goes on with what nobody read: an enforced deny always denies. */
+const unread = (prepared: Prepared, flow: Flow, waiting: PreparedRule): Decided => {
+  const made = liftable(flow, 'enforced', waiting, 'undecided-closed');
+  if (made.verdict === 'deny') return made;
+  const { tls, claimedName, request, mcp } = flow.facts;
+  const facts: Facts = {
+    ...flow.facts,
+    tls: neverRead(tls),
+    claimedName: neverRead(claimedName),
+    request: neverRead(request),
+    mcp: neverRead(mcp),
+  };
+  const { outcome } = walk(prepared, flowOf(prepared, facts), 'enforced');
+  return outcome.kind === 'decided' && outcome.verdict === 'deny' ? outcome : made;
+};
+
 /** {@link finalDecision} for a policy that was prepared. */
 export const finalDecisionPrepared = (prepared: Prepared, facts: Facts): FinalDecision => {
   const flow = flowOf(prepared, facts);
   const { outcome } = walk(prepared, flow, 'enforced');
-  const ended = outcome.kind === 'decided' ? outcome : liftable(flow, 'enforced', outcome.rule, 'undecided-closed');
+  const ended = outcome.kind === 'decided' ? outcome : unread(prepared, flow, outcome.rule);
   return finalOf(ended, pathOf(prepared, facts, 'enforced'));
 };
 
 /**
  * What a flow ends as when no more facts come: its decision, or a denial `undecided-closed` named after the rule that
- * waited, which monitoring lifts.
+ * waited. Monitoring lifts that, unless a rule denies what was never read.
  */
 export const finalDecision = (policy: PolicySet, context: EvaluationContext, facts: Facts): FinalDecision =>
   finalDecisionPrepared(prepare(policy, context), facts);

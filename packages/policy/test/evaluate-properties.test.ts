@@ -191,6 +191,11 @@ holds('a flow that ends is decided, as before if it was', ({ policy, context, fa
   const decision = evaluatePrepared(prepared, last);
   const final = finalDecisionPrepared(prepared, last);
   if (decision.kind === 'decided') assert.deepEqual(final, decision);
+  // Monitoring lifts that nothing more came, and not what a rule denies to what was never read.
+  else if (final.reason === 'rule-denies')
+    assert.ok(
+      final.verdict === 'deny' && final.rule !== 'default' && prepared.rules[final.rule]!.rule.action === 'deny',
+    );
   else
     assert.deepEqual(
       [final.rule, final.path, ['undecided-closed', 'monitored'].includes(final.reason)],

@@ -185,9 +185,9 @@ export const runStages = (prepared: Prepared, first: Facts, question: Question, 
 
   // The rule that waits would have to read inside TLS, and says that it must not be opened.
   const ended = finalDecisionPrepared(prepared, next.facts);
-  const reason = ended.verdict === 'permit' ? ended.reason : 'would-need-opening';
-  stages.push({ stage: 'HTTP request', kind: ended.verdict, rule: atBytes.rule, reason });
-  return end(next.facts, ended.verdict, reason, atBytes.rule, path);
+  const reason = ended.reason === 'undecided-closed' ? 'would-need-opening' : ended.reason;
+  stages.push({ stage: 'HTTP request', kind: ended.verdict, rule: ended.rule, reason });
+  return end(next.facts, ended.verdict, reason, ended.rule, path);
 };
 
 /**

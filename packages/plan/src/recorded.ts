@@ -97,8 +97,6 @@ const endOf = (
     if (last.kind === 'decided' && last.verdict === 'deny') break;
     // What is not opened ends with its ClientHello.
     if (stage.tls.state !== 'known' || treatmentOf(last, decryptOf) === 'inspect') continue;
-    if (last.kind === 'undecided')
-      return { kind: 'decided', verdict: 'deny', rule: last.rule, stage: 'name', reason: 'would-need-opening' };
     break;
   }
   if (last?.kind !== 'decided') return { kind: 'unknown', rule: last?.rule ?? 'default' };

@@ -2,7 +2,6 @@ import {
   type Decision,
   type Facts,
   type Path,
-  type RuleIndex,
   type Treatment,
   treatmentOf,
   unknown,
@@ -54,7 +53,7 @@ const relive = (prepared: Prepared, facts: Facts, world: World, wasDenied: boole
   const answers = (moved ? onOtherPath(facts, path) : [{ ...facts, path }]).map((read) => {
     const hello = ask(beforeRequest(read));
     if (read.tls.state === 'known' && !isDenied(hello) && treatmentIn(prepared, hello) === 'passthrough')
-      return hello.kind === 'undecided' ? unopened(hello.rule) : unlessBelied(hello, read);
+      return unlessBelied(hello, read);
     const last = isDenied(hello) ? hello : ask(read);
     return unlessBelied(last, read);
   });
@@ -63,9 +62,6 @@ const relive = (prepared: Prepared, facts: Facts, world: World, wasDenied: boole
 
 const treatmentIn = ({ rules }: Prepared, decision: Decision): Treatment =>
   treatmentOf(decision, (rule) => rules[rule]!.rule.decrypt);
-
-/** A rule that needs to read the request and forbids to. */
-const unopened = (rule: RuleIndex): WouldBe => ({ verdict: 'deny', rule, reason: 'would-need-opening' });
 
 const answer = (decision: Decision): WouldBe =>
   decision.kind === 'undecided'

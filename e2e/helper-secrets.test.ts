@@ -110,7 +110,10 @@ __attribute__((constructor)) static void run(void) { FILE *f = fopen("${seen}", 
     assert.equal(roots, '', 'no process of root has them');
     const lines = new Set(readFileSync(seen, 'utf8').trim().split('\n'));
     for (const kind of ['library', 'node', 'shell'])
-      assert.ok(lines.has(`${kind} ${users.alice}`), `control: ${kind} runs as alice: ${[...lines].join()}`);
+      assert.ok(
+        lines.has(`${kind} ${users.alice}`),
+        `control: ${kind} runs as alice: ${[...lines].join()}; the run said: ${started.stdout()} ${started.stderr()}`,
+      );
     assert.deepEqual(
       [...lines].filter((line) => line.endsWith(' 0')),
       [],

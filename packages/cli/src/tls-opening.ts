@@ -1,5 +1,5 @@
 import { getCACertificates } from 'node:tls';
-import { type Authority, createAuthority, createLeafs, readAuthority } from '@cofferdam/certificates';
+import type { Authority } from '@cofferdam/certificates';
 import { createTlsOpener, type TlsOpener } from '@cofferdam/gateway';
 import type { Plan, PlanRule } from '@cofferdam/plan';
 
@@ -23,12 +23,17 @@ const trusted = (): readonly string[] => {
   return ofMachine.size > 0 ? [...ofMachine] : getCACertificates('bundled');
 };
 
-export const openerOf = async (authority: Authority): Promise<TlsOpener> =>
-  createTlsOpener({
+/** Loaded where TLS is opened, and not by every gateway: it takes memory. */
+const certificates = () => import('@cofferdam/certificates');
+
+export const openerOf = async (authority: Authority): Promise<TlsOpener> => {
+  const { createLeafs } = await certificates();
+  return createTlsOpener({
     leafs: await createLeafs(authority, { now: Date.now, kept }),
     trusted: trusted(),
     handshakeTimeout,
   });
+};
 
 /** What one run opens TLS with: an authority that nobody else trusts, and that ends with it. */
 export interface RunOpening {
@@ -40,6 +45,7 @@ export interface RunOpening {
 /** Undefined: the policy opens nothing, and nothing is changed. */
 export const openingOfRun = async (plan: Plan): Promise<RunOpening | undefined> => {
   if (openingRules(plan).length === 0) return undefined;
+  const { createAuthority, readAuthority } = await certificates();
   const files = await createAuthority('Cofferdam run', Date.now());
   const read = await readAuthority(files, Date.now());
   if (!read.ok) throw new Error(read.problem.message);

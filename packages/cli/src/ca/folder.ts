@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type Authority, type AuthorityFiles, type AuthorityProblem, readAuthority } from '@cofferdam/certificates';
+import type { Authority, AuthorityFiles, AuthorityProblem } from '@cofferdam/certificates';
 
 /** Where an authority is kept where nothing else is said. */
 export const defaultFolder = '/etc/cofferdam/ca';
@@ -45,6 +45,7 @@ export const readAuthorityFile = async (file: string, now: number): Promise<Kept
     if (code === 'ENOENT') return { kind: 'none' };
     return problem(`\`${file}\` cannot be read: ${message}`, code === 'EACCES' ? 'run it with sudo' : 'mend the path');
   }
+  const { readAuthority } = await import('@cofferdam/certificates');
   const read = await readAuthority({ certificate: text, key: text }, now);
   return read.ok
     ? { kind: 'kept', authority: read.authority, text }

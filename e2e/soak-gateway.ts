@@ -38,11 +38,22 @@ interface Sample {
 const number = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? Number.NaN);
 const slab = (): number => number(readFileSync('/proc/meminfo', 'utf8'), /^Slab:\s+(\d+) kB/m) * 1024;
 
+/** Undefined: it has gone meanwhile. */
+const unlessGone = <T>(look: () => T): T | undefined => {
+  try {
+    return look();
+  } catch (e) {
+    if (e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ESRCH')) return undefined;
+    throw e;
+  }
+};
+
 /** Locked memory of the BPF maps that a process holds, each once. */
 const tablesOf = (pid: number): number => {
   const maps = new Map<number, number>();
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-    if (readlinkSync(`/proc/${pid}/fd/${fd}`) !== 'anon_inode:bpf-map') continue;
+    // Connections close while we look; maps stay.
+    if (unlessGone(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) !== 'anon_inode:bpf-map') continue;
     const text = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'ascii');
     maps.set(number(text, /^map_id:\s*(\d+)/m), number(text, /^memlock:\s*(\d+)/m));
   }
@@ -50,15 +61,11 @@ const tablesOf = (pid: number): number => {
 };
 
 /** The gateway's own process, below the one that entered the lab's namespaces. */
-const innerOf = ({ child: { pid } }: LabProcess): number | undefined => {
-  try {
+const innerOf = ({ child: { pid } }: LabProcess): number | undefined =>
+  unlessGone(() => {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
     return text === '' ? undefined : Number(text.split(' ')[0]);
-  } catch (e) {
-    if (e instanceof Error && 'code' in e && (e.code === 'ENOENT' || e.code === 'ESRCH')) return undefined;
-    throw e;
-  }
-};
+  });
 
 const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!;
 const inMebibytes = (bytes: number): string => `${(bytes / mebibyte).toFixed(1)} MiB`;

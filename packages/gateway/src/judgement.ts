@@ -1,12 +1,4 @@
-import {
-  type Fact,
-  type Facts,
-  type Reason,
-  type RuleIndex,
-  type Stage,
-  treatmentOf,
-  unreadable,
-} from '@cofferdam/verdict';
+import { type Facts, leftUnread, type Reason, type RuleIndex, type Stage, treatmentOf } from '@cofferdam/verdict';
 import type { Gate } from './gate.ts';
 
 /** What is done with a flow now, and what its record says. */
@@ -54,8 +46,6 @@ export const liftable = (gate: Gate, facts: Facts, { rule, stage, reason }: Name
     ? { kind: 'permit', rule, stage, reason, enforced: false }
     : { kind: 'deny', rule, stage, reason, enforced: true };
 
-const neverRead = <T>(fact: Fact<T>): Fact<T> => (fact.state === 'unknown' ? unreadable : fact);
-
 /**
  * One that monitoring lifts, of what is not read. Nobody looks at what follows, so that the walk goes on with all that is not known as unreadable:
  * permits of it fail, and a rule that may deny it denies.
@@ -63,13 +53,7 @@ const neverRead = <T>(fact: Fact<T>): Fact<T> => (fact.state === 'unknown' ? unr
 export const denialUnread = (gate: Gate, facts: Facts, named: Named): Settled => {
   const made = liftable(gate, facts, named);
   if (made.kind === 'deny') return made;
-  const walked = judge(gate, {
-    ...facts,
-    tls: neverRead(facts.tls),
-    claimedName: neverRead(facts.claimedName),
-    request: neverRead(facts.request),
-    mcp: neverRead(facts.mcp),
-  });
+  const walked = judge(gate, leftUnread(facts));
   return walked.kind === 'deny' ? walked : made;
 };
 

@@ -1,3 +1,4 @@
+import type { Decrypt } from '@cofferdam/verdict';
 import type { EncodedBitmap } from './bitmap.ts';
 
 /**
@@ -58,7 +59,7 @@ export interface PlanRule {
   /** Inclusive; absent: all ports. */
   readonly ports?: readonly (readonly [first: number, last: number])[];
   readonly tls: 'required' | 'absent' | 'either';
-  readonly decrypt: 'allowed' | 'not-allowed' | 'unspecified';
+  readonly decrypt: Decrypt;
   /** `refuse`: a flow that this permit decides may not carry an Encrypted ClientHello. Absent: it may. */
   readonly ech?: 'refuse' | 'allow';
   /** Absent: the rule does not look at names. */

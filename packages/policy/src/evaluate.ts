@@ -1,13 +1,4 @@
-import {
-  type Decision,
-  type Fact,
-  type Facts,
-  type Path,
-  type Reason,
-  type Stage,
-  unknown,
-  unreadable,
-} from '@cofferdam/verdict';
+import { type Decision, type Facts, leftUnread, type Path, type Reason, type Stage, unknown } from '@cofferdam/verdict';
 import { isQuic, type Reading, type RuleStanding, standingOf } from './evaluate-conditions.ts';
 import {
   type Flow,
@@ -220,21 +211,11 @@ const decisionOf = (outcome: Outcome, path: Path): Decision =>
 export const evaluate = (policy: PolicySet, context: EvaluationContext, facts: Facts): Decision =>
   evaluatePrepared(prepare(policy, context), facts);
 
-const neverRead = <T>(fact: Fact<T>): Fact<T> => (fact.state === 'unknown' ? unreadable : fact);
-
 /** Where monitoring lifts that a rule waits in vain, the walk goes on with what nobody read: an enforced deny always denies. */
 const unread = (prepared: Prepared, flow: Flow, waiting: PreparedRule): Decided => {
   const made = liftable(flow, 'enforced', waiting, 'undecided-closed');
   if (made.verdict === 'deny') return made;
-  const { tls, claimedName, request, mcp } = flow.facts;
-  const facts: Facts = {
-    ...flow.facts,
-    tls: neverRead(tls),
-    claimedName: neverRead(claimedName),
-    request: neverRead(request),
-    mcp: neverRead(mcp),
-  };
-  const { outcome } = walk(prepared, flowOf(prepared, facts), 'enforced');
+  const { outcome } = walk(prepared, flowOf(prepared, leftUnread(flow.facts)), 'enforced');
   return outcome.kind === 'decided' && outcome.verdict === 'deny' ? outcome : made;
 };
 

@@ -1,4 +1,5 @@
 import type { Address, DomainName, DomainPattern, PathPattern, PortRange, Prefix, UrlPattern } from '@cofferdam/net';
+import type { Decrypt } from '@cofferdam/verdict';
 
 /**
  * The language as values: what a set of policy files says after it was parsed and validated. Everything here is plain,
@@ -92,7 +93,7 @@ export interface Rule {
   /** Absent: all ports. A port written by itself is a range whose ends are equal. Never empty. */
   readonly ports?: readonly PortRange[];
   readonly tls: 'required' | 'absent' | 'either';
-  readonly decrypt: 'allowed' | 'not-allowed' | 'unspecified';
+  readonly decrypt: Decrypt;
   /** `refuse`: a flow this permit decides may not carry an Encrypted ClientHello. Absent: nothing said, which allows it. */
   readonly ech?: 'refuse' | 'allow';
   readonly http?: { readonly methods?: readonly string[]; readonly paths?: readonly PathPattern[] };

@@ -64,3 +64,14 @@ export interface Facts {
   readonly request: Fact<RequestFacts>;
   readonly mcp: Fact<McpFacts>;
 }
+
+const neverRead = <T>(fact: Fact<T>): Fact<T> => (fact.state === 'unknown' ? unreadable : fact);
+
+/** The facts of a flow that goes on though nobody reads any more of it: what is not known of it yet counts as unreadable. */
+export const leftUnread = (facts: Facts): Facts => ({
+  ...facts,
+  tls: neverRead(facts.tls),
+  claimedName: neverRead(facts.claimedName),
+  request: neverRead(facts.request),
+  mcp: neverRead(facts.mcp),
+});

@@ -17,6 +17,7 @@ export {
   type Facts,
   type FlowProtocol,
   known,
+  leftUnread,
   type McpFacts,
   type Path,
   type RequestFacts,

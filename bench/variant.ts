@@ -165,8 +165,9 @@ const lookUp = (client: string): string => {
 };
 
 const cofferdam: VariantKind['open'] = async (world, { directory }, rules) => {
-  // Killed with this process, even while it is stopped.
-  const gateway = ['setpriv', '--pdeathsig', 'KILL', '--', process.execPath, '--expose-gc', gatewayProcess];
+  // Killed with this process, even while it is stopped. Node has the memory that `./cofferdam` gives it.
+  const node = [process.execPath, '--max-semi-space-size=16', '--expose-gc'];
+  const gateway = ['setpriv', '--pdeathsig', 'KILL', '--', ...node, gatewayProcess];
   const [program, ...words] = insideOf(world.server, gateway);
   const child = spawn(program!, words, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const listen = conversation(child);

@@ -7,7 +7,13 @@ import {
   type KernelEvent,
   type KernelFlow,
 } from '@cofferdam/datapath';
-import { type FlowRecord, recordVersion, type WouldBeVerdict } from '@cofferdam/flows';
+import {
+  type AgentIdentity,
+  type FlowRecord,
+  type RuleReference,
+  recordVersion,
+  type WouldBeVerdict,
+} from '@cofferdam/flows';
 import { type Address, type DomainName, wireName } from '@cofferdam/net';
 import {
   absent,
@@ -19,7 +25,7 @@ import {
   unknown,
   type Verdict,
 } from '@cofferdam/verdict';
-import type { CurrentGate, Gate } from './gate.ts';
+import type { CurrentGate, GateRule } from './gate.ts';
 
 /**
  * Turns what the kernel tells of flows into flow records: one when a flow is permitted, one at its end or denial. A flow that is
@@ -75,13 +81,25 @@ const undecided = 10n * second;
 const sameDenial = 5000;
 const rememberedDenials = 4096;
 
+/**
+ * What a record says of the plan that decided a flow. A live flow keeps this and not the plan, which may be large, and of which years of
+ * changes would leave one behind for each flow that lives on.
+ */
+interface Decided {
+  readonly revision: number;
+  readonly commit?: string;
+  readonly rule?: GateRule;
+  readonly wouldRule?: RuleReference;
+  readonly agent?: AgentIdentity;
+}
+
 interface Live {
   readonly id: string;
   /** As the kernel has it: tells it from the next flow in its place. */
   readonly start: bigint;
   claimed: Fact<DomainName>;
   started: boolean;
-  gate: Gate | undefined;
+  decided: Decided;
   /** The last sweep that met it and looked, or that was over when it came. */
   swept: number;
 }
@@ -96,11 +114,28 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
   let stale = false;
   const denials = new Map<string, number>();
 
-  const wouldBeOf = (gate: Gate | undefined, flow: KernelFlow, ended: Reason): WouldBeVerdict | undefined => {
+  /** `before`: what was known of the flow already. Of a plan that is neither in force nor that one only the revision is known. */
+  const decidedOf = (key: FlowKey, flow: KernelFlow, before?: Decided): Decided => {
+    const { revision } = flow;
+    const gate = options.gate();
+    if (gate?.revision !== revision && before?.revision === revision) return before;
+    const agent = gate?.agentAt(key.source, options.interfaceOf(key.ifindex))?.identity;
+    const said = agent === undefined ? { revision } : { revision, agent };
+    if (gate?.revision !== revision) return said;
+    const rule = flow.rule === undefined ? undefined : gate.rule(flow.rule);
+    const wouldRule = flow.wouldRule === undefined ? undefined : gate.rule(flow.wouldRule)?.reference;
+    return {
+      ...said,
+      ...(gate.commit === undefined ? {} : { commit: gate.commit }),
+      ...(rule === undefined ? {} : { rule }),
+      ...(wouldRule === undefined ? {} : { wouldRule }),
+    };
+  };
+
+  const wouldBeOf = (rule: RuleReference | undefined, flow: KernelFlow, ended: Reason): WouldBeVerdict | undefined => {
     // It would have gone on, and nobody knows to what.
     if (ended === 'undecided-timeout' && flow.wouldVerdict === 'permit') return 'unknown';
     if (flow.wouldVerdict === undefined || flow.wouldVerdict === 'unknown') return flow.wouldVerdict;
-    const rule = flow.wouldRule === undefined ? undefined : gate?.rule(flow.wouldRule)?.reference;
     const reason = reasonFromNumber(flow.wouldReason);
     return { verdict: flow.wouldVerdict, ...(rule === undefined ? {} : { rule }), reason };
   };
@@ -115,23 +150,19 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       /** Whether its start was told. */
       readonly again: boolean;
       readonly end?: number;
-      readonly gate: Gate | undefined;
+      readonly decided: Decided;
     },
   ): void => {
     const { reason } = more;
-    // A flow that was judged again has the places of the plan that did it.
-    const current = options.gate();
-    const gate = [current, more.gate].find((one) => one?.revision === flow.revision);
-    const rule = flow.rule === undefined ? undefined : gate?.rule(flow.rule);
+    const { rule, wouldRule, agent, commit } = more.decided;
     const verdict = reasonEntry(reason).verdict;
     if (!more.again) options.observe?.(verdict, flow);
     const log = rule?.log ?? 'both';
     if (log === 'none' || (log === 'end' && more.end === undefined)) return;
     if (log === 'start' && more.end !== undefined && verdict === 'permit') return;
     const on = options.interfaceOf(key.ifindex);
-    const agent = (gate ?? current)?.agentAt(key.source, on);
     const hasPorts = key.protocol === 'tcp' || key.protocol === 'udp';
-    const wouldBe = wouldBeOf(gate, flow, reason);
+    const wouldBe = wouldBeOf(wouldRule, flow, reason);
     // Neither TLS nor a request line: there was no request. What was a request on this path was not read.
     const isOpaque = key.protocol === 'tcp' && flow.tls.state === 'absent' && (flow.flags & flowFlag.plainHttp) === 0;
     const request = isOpaque ? absent : unknown;
@@ -141,7 +172,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       id,
       gateway: options.gateway,
       start: options.wallTime(flow.start),
-      agent: agent?.identity ?? { labels: {} },
+      agent: agent ?? { labels: {} },
       source: hasPorts ? { address: key.source, port: key.sourcePort } : { address: key.source },
       interface: on,
       destination: hasPorts ? { address: flow.real, port: key.destinationPort } : { address: flow.real },
@@ -163,7 +194,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     if (more.end !== undefined) record.end = more.end;
     if (options.isPooled(key.destination)) record.synthetic = key.destination;
     if (rule !== undefined) record.rule = rule.reference;
-    if (gate?.commit !== undefined) record.commit = gate.commit;
+    if (commit !== undefined) record.commit = commit;
     if (wouldBe !== undefined) record.wouldBe = wouldBe;
     if (flow.tls.state === 'known' && verdict === 'permit') record.treatment = 'passthrough';
     options.emit(record);
@@ -182,13 +213,16 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
 
   const track = (place: string, key: FlowKey, flow: KernelFlow): Live => {
     const before = find(place, flow);
-    if (before !== undefined) return before;
+    if (before !== undefined) {
+      before.decided = decidedOf(key, flow, before.decided);
+      return before;
+    }
     const made: Live = {
       id: options.flowId(key, flow.start),
       start: flow.start,
       claimed: unknown,
       started: flow.start < options.began,
-      gate: options.gate(),
+      decided: decidedOf(key, flow),
       swept: sweeps,
     };
     live.set(place, made);
@@ -205,8 +239,9 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
     if (one.started) return;
     one.started = true;
     unstarted.delete(place);
-    const { claimed, gate } = one;
-    write(one.id, key, flow, { claimed, reason: reasonFromNumber(flow.reason), again: false, gate });
+    one.decided = decidedOf(key, flow, one.decided);
+    const { claimed, decided } = one;
+    write(one.id, key, flow, { claimed, reason: reasonFromNumber(flow.reason), again: false, decided });
   };
 
   const startLate = (place: string, { key, flow }: FlowEntry): void => {
@@ -222,7 +257,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       reason,
       again: one?.started ?? false,
       end: at,
-      gate: one?.gate ?? options.gate(),
+      decided: decidedOf(key, flow, one?.decided),
     });
   };
 
@@ -242,7 +277,7 @@ export const createKernelFlowLog = (options: KernelFlowLogOptions): KernelFlowLo
       reason: reasonFromNumber(event.flow.reason),
       again: false,
       end: options.wallTime(event.flow.last),
-      gate: options.gate(),
+      decided: decidedOf(event.key, event.flow),
     });
   };
 

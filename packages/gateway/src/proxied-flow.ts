@@ -158,14 +158,21 @@ export const createProxiedFlow = (parts: {
       if (now === undefined) return;
       const judged = judge(now, { ...known, at: log.now() });
       const again = encrypted && judged.kind !== 'undecided' ? refuseEncrypted(now, judged) : judged;
+      // From now on it is this plan that permits it. A flow that lives long keeps no plan that is no longer in force.
+      const goOn = (judgement: Settled): void => {
+        if (verdict === undefined) return;
+        verdict = judgement;
+        decidedBy = now;
+      };
+      if (again.kind === 'permit') return goOn(again);
       // What waits for its first bytes goes on waiting for them.
-      if (again.kind === 'permit' || (again.kind === 'undecided' && verdict === undefined)) return;
+      if (again.kind === 'undecided' && verdict === undefined) return;
       // Only what the first plan let pass unread is missing here, and an unopened request never counts as absent.
       const judgement =
         again.kind === 'undecided'
           ? denialUnread(now, known, { rule: again.rule, stage: 'request', reason: 'facts-unknown' })
           : ({ ...again, reason: 'flow-cut' } as const);
-      if (judgement.kind === 'permit') return;
+      if (judgement.kind === 'permit') return goOn(judgement);
       decidedBy = now;
       end(judgement.reason === 'facts-unknown' ? judgement : { ...judgement, reason: 'flow-cut' });
     },

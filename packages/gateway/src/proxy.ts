@@ -12,7 +12,7 @@ import type { CurrentGate, Gate } from './gate.ts';
 import { createRetryChecks } from './hello-retry.ts';
 import { answerDenied, runHttp } from './http-session.ts';
 import { denial, judge, type Settled } from './judgement.ts';
-import { type Caller, type Dialling, openAtOnce } from './opening.ts';
+import { type Caller, type Dialling, type Opened, openAtOnce } from './opening.ts';
 import { createProxiedFlow, judgeOpaque, type ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
 import type { TlsOpener } from './tls-opening.ts';
@@ -60,6 +60,12 @@ export interface FlowProxy {
   readonly held: () => ReadonlyMap<string, number>;
   /** Cuts every flow. */
   readonly close: () => void;
+}
+
+/** What an agent may hold, with its other end on the way. */
+interface Admitted {
+  readonly caller: Caller;
+  readonly opening: Promise<Opened>;
 }
 
 const nothing = { toDestination: 0n, toAgent: 0n };
@@ -220,14 +226,9 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     return serverFirst(flow);
   };
 
-  const connect = async (socket: Socket, caller: Caller, gate: Gate): Promise<void> => {
-    const { arrival, client } = caller;
-    const { follow } = options.ways;
+  const connect = async (socket: Socket, { arrival, client }: Caller, opening: Promise<Opened>): Promise<void> => {
     socket.setTimeout(options.idle, client.reset);
-    const opened =
-      follow === undefined
-        ? await openAtOnce(caller, dialling, gate)
-        : await openByClaim(caller, dialling, gate, follow, options.undecidedTimeout);
+    const opened = await opening;
     if (opened.kind === 'refused') {
       refuse(arrival, opened.by, opened.judgement, opened.facts);
       client.reset();
@@ -257,28 +258,44 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     }
   };
 
-  const handle = async (socket: Socket, onInterface: string): Promise<void> => {
-    const client = streamOf(socket);
+  const release = (agent: string): void => {
+    const left = (held.get(agent) ?? 1) - 1;
+    if (left === 0) held.delete(agent);
+    else held.set(agent, left);
+  };
+
+  /**
+   * Counted, and being opened; or denied, which is recorded. It does not wait: what waits for the end of a flow would keep the plan that let it in.
+   */
+  const admit = (socket: Socket, client: ByteStream, onInterface: string): Admitted | undefined => {
     const gate = options.gate();
     const arrival = arrivalOf(socket, onInterface, gate, options.ways, options);
-    const agent = arrival?.subject.agent;
-    if (arrival === undefined || gate === undefined || agent === undefined) {
-      const reason = gate === undefined ? 'no-plan' : 'unknown-agent';
-      if (arrival !== undefined) refuse(arrival, gate, denial('default', 'packet', reason));
-      return client.reset();
-    }
-    const count = held.get(agent.name) ?? 0;
-    if (count >= options.ofOneAgent) {
-      refuse(arrival, gate, denial('default', 'packet', 'flow-quota'));
-      return client.reset();
+    if (arrival === undefined) return undefined;
+    const { agent } = arrival.subject;
+    const count = held.get(agent?.name ?? '') ?? 0;
+    if (gate === undefined || agent === undefined || count >= options.ofOneAgent) {
+      const reason = gate === undefined ? 'no-plan' : agent === undefined ? 'unknown-agent' : 'flow-quota';
+      refuse(arrival, gate, denial('default', 'packet', reason));
+      return undefined;
     }
     held.set(agent.name, count + 1);
+    const caller = { arrival, agent, client, isGone: () => socket.destroyed };
+    const { follow } = options.ways;
+    const opening =
+      follow === undefined
+        ? openAtOnce(caller, dialling, gate)
+        : openByClaim(caller, dialling, gate, follow, options.undecidedTimeout);
+    return { caller, opening };
+  };
+
+  const handle = async (socket: Socket, onInterface: string): Promise<void> => {
+    const client = streamOf(socket);
+    const admitted = admit(socket, client, onInterface);
+    if (admitted === undefined) return client.reset();
     try {
-      await connect(socket, { arrival, agent, client, isGone: () => socket.destroyed }, gate);
+      await connect(socket, admitted.caller, admitted.opening);
     } finally {
-      const left = (held.get(agent.name) ?? 1) - 1;
-      if (left === 0) held.delete(agent.name);
-      else held.set(agent.name, left);
+      release(admitted.caller.agent.name);
     }
   };
 

@@ -16,6 +16,7 @@ import { type DomainName, parseAddress } from '@cofferdam/net';
 import { absent, known, type Reason, reasonEntry, unknown } from '@cofferdam/verdict';
 import type { Gate } from '../src/gate.ts';
 import { createKernelFlowLog } from '../src/kernel-flow-log.ts';
+import { isCollected } from './collected.ts';
 import { fakeGate, rule } from './fakes.ts';
 
 const address = (text: string) => parseAddress(text)!;
@@ -305,6 +306,30 @@ test('what is live when the run ends has its last record then', () => {
   assert.deepEqual(
     d.records.map(({ end }) => end),
     [undefined, 5000],
+  );
+});
+
+test('a live flow keeps the name of its rule, and not the plan that has it', async () => {
+  const gateOf = (revision: number): Gate => ({
+    ...fakeGate({ rules: [rule({ name: `of ${revision}` })] }),
+    revision,
+    commit: `c${revision}`,
+  });
+  let gate = gateOf(3);
+  const before = new WeakRef(gate);
+  const d = desk(() => gate);
+  const permitted = flow('rule', { rule: 0, tls: absent, claimed: absent });
+  d.log.receive(event(eventKind.verdict, permitted));
+  assert.equal(await isCollected(before), false, 'control: it is in force');
+  gate = gateOf(4);
+  assert.ok(await isCollected(before));
+  d.log.receive(event(eventKind.end, { ...permitted, flags: flowFlag.reset }));
+  assert.deepEqual(
+    d.records.map((one) => [one.end, one.rule?.name, one.commit, one.revision]),
+    [
+      [undefined, 'of 3', 'c3', 3],
+      [0, 'of 3', 'c3', 3],
+    ],
   );
 });
 

@@ -4,7 +4,8 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { clientHelloStream } from '@cofferdam/testkit';
 import { syntheticWays } from '../src/arrival.ts';
-import type { Binding } from '../src/index.ts';
+import type { Binding, Gate } from '../src/index.ts';
+import { isCollected } from './collected.ts';
 import { compiledGate, type Sketch } from './compiled-gate.ts';
 import { address } from './fakes.ts';
 import { attacker, type OwnLab, ownLab, sketch } from './own-lab.ts';
@@ -82,6 +83,9 @@ describe('in own mode, while nobody has spoken', () => {
   });
 });
 
+/** In a function of its own: one that waits keeps whatever it has looked at. */
+const inForce = ({ gate }: { readonly gate: Gate | undefined }): WeakRef<Gate> => new WeakRef(gate!);
+
 describe('a proxied flow', () => {
   const named: Sketch = {
     mode: 'synthetic',
@@ -126,6 +130,24 @@ describe('a proxied flow', () => {
     one.proxy.rejudge();
     client.socket.write('GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n');
     await until(() => client.received().endsWith('ok'));
+  });
+
+  test('that lives on is from then on one of the plan in force, and keeps no other', async () => {
+    const { one } = await start(named);
+    one.gate = compiledGate({ ...named, revision: 2 });
+    const client = open(one.port);
+    const request = 'GET / HTTP/1.1\r\nHost: api.example.com\r\n\r\n';
+    client.socket.write(request);
+    await until(() => client.received().endsWith('ok'));
+    const before = inForce(one);
+    assert.equal(await isCollected(before), false, 'control: it is in force');
+    one.gate = compiledGate({ ...named, revision: 3, rules: [{ ...named.rules[0], name: 'renamed' }] });
+    one.proxy.rejudge();
+    assert.ok(await isCollected(before));
+    client.socket.end();
+    await until(() => one.records.some(({ kind, end }) => kind === 'flow' && end !== undefined));
+    const { verdict, reason, rule, revision } = one.records.at(-1)!;
+    assert.deepEqual([verdict, reason, rule?.name, revision], ['permit', 'rule', 'renamed', 3]);
   });
 
   test('of an agent that was monitored: nothing is lifted any more once it is not', async () => {

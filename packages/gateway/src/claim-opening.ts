@@ -15,6 +15,7 @@ import {
   refuseEncrypted,
   type Settled,
   settleFacts,
+  waitsForCalls,
 } from './judgement.ts';
 import { type Caller, type Connected, connectTo, type Dialling, type Opened, permittedOf, refused } from './opening.ts';
 
@@ -23,7 +24,7 @@ interface Claim {
   readonly facts: Partial<Facts>;
   /** Claimed in a way that may lead somewhere. */
   readonly name: DomainName | undefined;
-  /** Undecided: what decides is inside TLS that is to be opened. */
+  /** Undecided: what decides is inside TLS that is to be opened, or in the body of a request. */
   readonly settle: (gate: Gate, facts: Facts) => Judgement;
 }
 
@@ -43,7 +44,10 @@ const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, opens: boole
       return {
         facts: read.facts,
         name: read.denied === undefined ? read.name : undefined,
-        settle: (gate, facts) => settleRequest(head, read, walked(gate, facts), gate, facts).judgement,
+        settle(gate, facts) {
+          if (read.denied === undefined && waitsForCalls(gate, facts)) return judge(gate, facts);
+          return settleRequest(head, read, walked(gate, facts), gate, facts).judgement;
+        },
       };
     }
     case 'closed':

@@ -45,34 +45,22 @@ const wouldBeOf = (gate: Gate, facts: Facts, judgement: Settled): WouldBeVerdict
   return { verdict: wouldBe.verdict, ...(rule === undefined ? {} : { rule }), reason: wouldBe.reason };
 };
 
+/** What a record says beside what was decided, and of what it is. */
+export interface RecordEnd {
+  readonly kind: 'flow' | 'request';
+  readonly flow?: string;
+  readonly end?: number;
+  readonly treatment?: Treatment;
+}
+
 /** Makes the records of flows and requests the proxy holds. `log` of the rule they are named after says which are written. */
 export const createFlowLog = (options: FlowLogOptions) => {
-  const write = (
-    subject: FlowSubject,
-    gate: Gate | undefined,
-    facts: Facts,
-    judgement: Settled,
-    payload: Payload,
-    more: {
-      readonly kind: 'flow' | 'request';
-      readonly flow?: string;
-      readonly end?: number;
-      readonly treatment?: Treatment;
-    },
-  ): void => {
+  /** All that is known once it is decided: the plan is not needed again when it is written. */
+  const draft = (subject: FlowSubject, gate: Gate | undefined, facts: Facts, judgement: Settled) => {
     const rule = gate?.rule(judgement.rule);
     const log = rule?.log ?? 'both';
-    if (
-      log === 'none' ||
-      (log === 'end' && more.end === undefined) ||
-      (log === 'start' && more.end !== undefined && judgement.kind === 'permit')
-    ) {
-      return;
-    }
-    const wouldBe = gate === undefined ? undefined : wouldBeOf(gate, facts, judgement);
-    options.emit({
-      version: recordVersion,
-      ...more,
+    const wouldBe = gate === undefined || log === 'none' ? undefined : wouldBeOf(gate, facts, judgement);
+    const drafted = {
       id: subject.id,
       gateway: options.gateway,
       start: subject.start,
@@ -96,12 +84,34 @@ export const createFlowLog = (options: FlowLogOptions) => {
       stage: judgement.stage,
       ...(wouldBe === undefined ? {} : { wouldBe }),
       path: 'proxy',
-      toDestination: { bytes: payload.toDestination, packets: 0n },
-      toAgent: { bytes: payload.toAgent, packets: 0n },
-    });
+    } as const;
+    return (payload: Payload, more: RecordEnd): void => {
+      if (
+        log === 'none' ||
+        (log === 'end' && more.end === undefined) ||
+        (log === 'start' && more.end !== undefined && judgement.kind === 'permit')
+      ) {
+        return;
+      }
+      options.emit({
+        version: recordVersion,
+        ...more,
+        ...drafted,
+        toDestination: { bytes: payload.toDestination, packets: 0n },
+        toAgent: { bytes: payload.toAgent, packets: 0n },
+      });
+    };
   };
+  const write = (
+    subject: FlowSubject,
+    gate: Gate | undefined,
+    facts: Facts,
+    judgement: Settled,
+    payload: Payload,
+    more: RecordEnd,
+  ): void => draft(subject, gate, facts, judgement)(payload, more);
   const decided = options.decided ?? (() => undefined);
-  return { write, decided, now: options.now, nextId: options.nextId };
+  return { draft, write, decided, now: options.now, nextId: options.nextId };
 };
 
 export type FlowLog = ReturnType<typeof createFlowLog>;

@@ -1,9 +1,10 @@
 import { type Address, authorityName, type DomainName, formatAddress } from '@cofferdam/net';
-import { absent, type Fact, type Facts, known, type RequestFacts, unreadable } from '@cofferdam/verdict';
+import { absent, type Fact, type Facts, known, type RequestFacts, unknown, unreadable } from '@cofferdam/verdict';
 import type { RequestHead } from '@cofferdam/wire';
 import type { Gate } from './gate.ts';
 import { pathOf } from './http-head-text.ts';
 import { denial, denialUnread, type Settled } from './judgement.ts';
+import { mayCall } from './mcp-calls.ts';
 
 /** What one request says, as facts, and the name it is forwarded under. */
 export interface ReadRequest {
@@ -72,7 +73,7 @@ export const readRequest = (
       tls: scheme === 'https' ? known(true) : absent,
       claimedName,
       request,
-      mcp: head.framing.kind === 'none' ? absent : unreadable,
+      mcp: head.framing.kind === 'none' ? absent : mayCall(head) ? unknown : unreadable,
     },
     path,
     name,

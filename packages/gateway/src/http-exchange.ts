@@ -48,32 +48,70 @@ export const nextHead = async (client: ByteStream, timeout: number): Promise<Nex
 const chunk = (data: Uint8Array): Uint8Array =>
   Buffer.concat([Buffer.from(`${data.length.toString(16)}\r\n`), data, Buffer.from('\r\n')]);
 
-/**
- * Forwards a request's body, framed anew, up to its end as the strict reader finds it. Chunk extensions and trailers are left
- * out: nothing judges them.
- */
-export const forwardBody = async (
-  head: RequestHead,
-  client: ByteStream,
-  upstream: ByteStream,
-): Promise<'end' | 'unreadable' | 'closed'> => {
-  const scanner = createBodyScanner(head.framing);
-  const chunked = head.framing.kind === 'chunked';
-  let bytes: Uint8Array = new Uint8Array(0);
-  for (;;) {
+/** What a request's body had when it was asked. `closed`: the client is gone, and the body has no end. */
+export type BodyPiece = readonly Uint8Array[] | 'end' | 'unreadable' | 'closed';
+
+/** The content of one request's body, up to its end as the strict reader finds it. */
+export interface RequestBody {
+  /** Resolves once `next` has something. */
+  readonly ready: () => Promise<unknown>;
+  /** Content without its framing, which may be none of what came. Once it is over it stays so. */
+  readonly next: () => Promise<BodyPiece>;
+  /** Puts content back in front of what is next. */
+  readonly putBack: (content: readonly Uint8Array[]) => void;
+}
+
+export const createRequestBody = ({ framing }: RequestHead, client: ByteStream): RequestBody => {
+  const scanner = createBodyScanner(framing);
+  let before: readonly Uint8Array[] = [];
+  let over: Exclude<BodyPiece, readonly Uint8Array[]> | undefined;
+  const push = (bytes: Uint8Array): readonly Uint8Array[] => {
     const progress = scanner.push(bytes);
-    if (progress.state === 'unreadable') return 'unreadable';
-    for (const data of progress.data) {
-      if (data.length > 0 && !(await upstream.write(chunked ? chunk(data) : data))) return 'closed';
+    if (progress.state === 'unreadable') {
+      over = 'unreadable';
+      return [];
     }
     if (progress.state === 'end') {
+      over = 'end';
       client.unread(bytes.subarray(progress.consumed));
-      if (chunked && !(await upstream.write(Buffer.from('0\r\n\r\n')))) return 'closed';
-      return 'end';
     }
-    const next = await client.read();
-    if (next === undefined) return 'closed';
-    bytes = next;
+    return progress.data;
+  };
+  push(new Uint8Array(0));
+  return {
+    ready: async () => before.length > 0 || over !== undefined || client.readable(),
+    async next() {
+      if (before.length > 0) {
+        const content = before;
+        before = [];
+        return content;
+      }
+      if (over !== undefined) return over;
+      const bytes = await client.read();
+      if (bytes !== undefined) return push(bytes);
+      over = 'closed';
+      return over;
+    },
+    putBack(content) {
+      before = [...content, ...before];
+    },
+  };
+};
+
+/** Forwards a request's body, framed anew. Chunk extensions and trailers are left out: nothing judges them. */
+export const forwardBody = async (
+  { framing }: RequestHead,
+  body: RequestBody,
+  upstream: ByteStream,
+): Promise<'end' | 'unreadable' | 'closed'> => {
+  const chunked = framing.kind === 'chunked';
+  for (;;) {
+    const piece = await body.next();
+    if (piece === 'end' && chunked && !(await upstream.write(Buffer.from('0\r\n\r\n')))) return 'closed';
+    if (typeof piece === 'string') return piece;
+    for (const data of piece) {
+      if (data.length > 0 && !(await upstream.write(chunked ? chunk(data) : data))) return 'closed';
+    }
   }
 };
 

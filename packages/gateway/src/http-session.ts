@@ -1,45 +1,66 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DomainName } from '@cofferdam/net';
-import { absent, type Fact, known, unreadable } from '@cofferdam/verdict';
+import { absent, type Fact, type Facts, known, type Reason, unreadable } from '@cofferdam/verdict';
 import type { RequestHead } from '@cofferdam/wire';
 import { closeGently } from './byte-stream.ts';
 import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
-import {
-  authorityFor,
-  type ReadRequest,
-  readRequest,
-  type SettledRequest,
-  schemeOf,
-  settleRequest,
-} from './http-claim.ts';
-import { denialResponse } from './http-denial.ts';
-import { forwardBody, forwardResponse, nextHead } from './http-exchange.ts';
+import { authorityFor, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
+import { callDenialResponse, denialResponse } from './http-denial.ts';
+import { createRequestBody, forwardBody, forwardResponse, nextHead, type RequestBody } from './http-exchange.ts';
 import { requestHeadText } from './http-head-text.ts';
-import { denial, type Settled } from './judgement.ts';
+import { denial, type Settled, waitsForCalls } from './judgement.ts';
+import { factsOfMessage, type Hold, type OpenHold, type ReadCalls, readCalls } from './mcp-calls.ts';
 import type { ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
 
 export interface HttpSessionOptions {
   readonly log: FlowLog;
-  /** Milliseconds a head may take from its first byte. */
+  /** Milliseconds a head may take from its first byte, and a body that is held back. */
   readonly headTimeout: number;
+  readonly hold: OpenHold;
   /** Milliseconds a denied client may go on sending before it is cut, so that it can read why. */
   readonly linger: number;
 }
 
-/** Tells the client why, instead of the destination, which learns nothing; then ends the connection. */
-export const answerDenied = async (
-  flow: ProxiedFlow,
-  judgement: Settled,
-  method: string,
-  linger: number,
-): Promise<void> => {
+/** Answers the client instead of the destination, which learns nothing; then ends the connection. */
+const answer = async (flow: ProxiedFlow, response: Uint8Array, linger: number): Promise<void> => {
   const client = flow.client();
   flow.upstream().reset();
-  await client.write(denialResponse(judgement, flow.gate(), method));
+  await client.write(response);
   await closeGently(client, linger);
 };
+
+/** Tells the client why. */
+export const answerDenied = (flow: ProxiedFlow, judgement: Settled, method: string, linger: number): Promise<void> =>
+  answer(flow, denialResponse(judgement, flow.gate(), method), linger);
+
+const reasonOfUnread = {
+  unreadable: 'request-unreadable',
+  closed: 'undecided-closed',
+  timeout: 'undecided-timeout',
+} as const;
+
+/** One request as it was judged; of one with several calls each of them, up to the first that is denied. */
+interface Judged {
+  readonly judgement: Settled;
+  readonly record: ReturnType<FlowLog['draft']>;
+  /** What is not known of the flow any more where it passes. */
+  readonly unread?: Partial<Facts>;
+}
+
+interface JudgedRequest {
+  readonly read: ReadRequest;
+  /** At least one. */
+  readonly judged: readonly Judged[];
+  /** Its body was held back and read. */
+  readonly calls?: ReadCalls;
+}
+
+const withoutExpect = (head: RequestHead): RequestHead => ({
+  ...head,
+  fields: head.fields.filter(({ name }) => name.toLowerCase() !== 'expect'),
+});
 
 /**
  * HTTP on one connection, plain or inside TLS that was opened: each request is judged by itself, one after the other, and only then forwarded. Requests sent
@@ -53,16 +74,42 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
   let firstName: Fact<DomainName> | undefined = scheme === 'https' ? flow.facts().claimedName : undefined;
   const tls = scheme === 'https' ? known(true as const) : absent;
 
-  const judgeRequest = (head: RequestHead): { readonly read: ReadRequest } & SettledRequest => {
-    const facts = flow.facts();
-    const read = readRequest(head, facts, flow.subject.synthetic ?? facts.destination, firstName);
+  const agent = flow.subject.agent?.name ?? '';
+
+  const judgeRequest = async (head: RequestHead, body: RequestBody, hold: Hold): Promise<JudgedRequest> => {
+    const start = log.now();
+    const before = flow.facts();
+    const read = readRequest(head, before, flow.subject.synthetic ?? before.destination, firstName);
     firstName ??= read.facts.claimedName;
     flow.learn(read.facts);
-    const walked = flow.settleNow('request-unreadable');
+    const settle = (otherwise: Reason): Judged => {
+      const walked = flow.settleNow(otherwise);
+      const gate = flow.gate();
+      const facts = flow.facts();
+      // Without one the walk has denied it.
+      const settled = gate === undefined ? { judgement: walked } : settleRequest(head, read, walked, gate, facts);
+      flow.note(settled.judgement);
+      const record = log.draft({ ...flow.subject, id: log.nextId(), start }, gate, facts, settled.judgement);
+      return { ...settled, record };
+    };
     const gate = flow.gate();
-    // Without one the walk has denied it.
-    if (gate === undefined) return { read, judgement: walked };
-    return { read, ...settleRequest(head, read, walked, gate, flow.facts()) };
+    const waits =
+      gate !== undefined && read.denied === undefined && waitsForCalls(gate, { ...flow.facts(), at: log.now() });
+    if (!waits) return { read, judged: [settle('request-unreadable')] };
+    if (head.expectsContinue) await client.write(Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'));
+    const calls = await readCalls(body, hold, options.headTimeout);
+    if (calls.kind !== 'calls') {
+      if (calls.kind === 'unreadable') flow.learn({ mcp: unreadable });
+      return { read, calls, judged: [settle(reasonOfUnread[calls.kind])] };
+    }
+    const judged: Judged[] = [];
+    for (const message of calls.messages) {
+      flow.learn({ mcp: known(factsOfMessage(message)) });
+      const one = settle('request-unreadable');
+      judged.push(one);
+      if (one.judgement.kind === 'deny') break;
+    }
+    return { read, calls, judged };
   };
 
   const unreadableHead = async (): Promise<'done'> => {
@@ -85,26 +132,36 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
   };
 
   const exchange = async (head: RequestHead): Promise<'next' | 'done'> => {
-    const start = log.now();
+    const hold = options.hold(agent);
+    try {
+      return await exchangeWith(head, hold);
+    } finally {
+      hold.release();
+    }
+  };
+
+  const exchangeWith = async (head: RequestHead, hold: Hold): Promise<'next' | 'done'> => {
     const before = { toDestination: upstream.sent(), toAgent: client.sent() };
-    const { read, judgement, unread } = judgeRequest(head);
-    flow.note(judgement);
-    const factsThen = flow.facts();
-    const gateThen = flow.gate();
+    const body = createRequestBody(head, client);
+    const { read, judged, calls } = await judgeRequest(head, body, hold);
+    const last = judged.at(-1)!;
+    const { judgement, unread } = last;
     // The record says what was written; plans to come do not rest on it.
     if (judgement.kind === 'permit' && unread !== undefined) flow.learn(unread);
-    const record = (settled: Settled): void =>
-      log.write(
-        { ...flow.subject, id: log.nextId(), start },
-        gateThen,
-        factsThen,
-        settled,
-        { toDestination: upstream.sent() - before.toDestination, toAgent: client.sent() - before.toAgent },
-        { kind: 'request', flow: flow.subject.id, end: log.now() },
-      );
+    const record = (): void => {
+      let payload = { toDestination: upstream.sent() - before.toDestination, toAgent: client.sent() - before.toAgent };
+      // Of a batch that was denied nothing passed; of one that passed each call has its record, and the first the bytes.
+      for (const one of judgement.kind === 'deny' ? [last] : judged) {
+        one.record(payload, { kind: 'request', flow: flow.subject.id, end: log.now() });
+        payload = { toDestination: 0n, toAgent: 0n };
+      }
+    };
     if (judgement.kind === 'deny') {
-      record(judgement);
-      await answerDenied(flow, judgement, head.method, options.linger);
+      record();
+      const ofCalls =
+        calls?.kind === 'calls' ? callDenialResponse(judgement, flow.gate(), calls.isBatch, calls.messages) : undefined;
+      const response = ofCalls ?? denialResponse(judgement, flow.gate(), head.method);
+      await answer(flow, response, options.linger);
       return 'done';
     }
     // A path without canonical form passes only where monitoring lifted its denial, or no rule looks at it: as it came.
@@ -112,27 +169,36 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     const { destinationPort } = flow.facts();
     if (
       !(await upstream.write(
-        Buffer.from(requestHeadText(head, path, authorityFor(read.name, scheme, destinationPort)), 'latin1'),
+        Buffer.from(
+          requestHeadText(
+            // Who held the body back has said already that it may come.
+            calls === undefined ? head : withoutExpect(head),
+            path,
+            authorityFor(read.name, scheme, destinationPort),
+          ),
+          'latin1',
+        ),
       ))
     ) {
-      record(judgement);
+      record();
       client.reset();
       return 'done';
     }
     let bodyEnded = false;
-    const body = forwardBody(head, client, upstream).then((end) => {
+    const passing = forwardBody(head, body, upstream).then((end) => {
+      hold.release();
       bodyEnded = end === 'end';
       if (end === 'unreadable') flow.cut(denial(judgement.rule, 'request', 'request-unreadable'));
       else if (end === 'closed') upstream.reset();
     });
     const end = await forwardResponse(head.method, head.upgrade.includes('websocket'), upstream, client);
     if (end === 'switched') {
-      await body;
+      await passing;
       await splice(client, upstream);
-      record(judgement);
+      record();
       return 'done';
     }
-    record(judgement);
+    record();
     // A final response before the end of the body: what the client sends next may be body or request, and only it knows.
     if (end === 'keep' && bodyEnded && head.keepAlive && !upstream.hasBytes()) return 'next';
     upstream.reset();
@@ -144,7 +210,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       await Promise.race([client.closed, delay(options.linger)]);
       client.reset();
     }
-    await body;
+    await passing;
     return 'done';
   };
 

@@ -28,6 +28,10 @@ export const isOpened = (gate: Gate, facts: Facts): boolean =>
   facts.tls.state === 'known' &&
   treatmentOf(gate.decide(facts), (rule) => gate.rule(rule)?.decrypt ?? 'not-allowed') === 'inspect';
 
+/** All that a request's head says is known, and a rule waits for the calls in its body. */
+export const waitsForCalls = (gate: Gate, facts: Facts): boolean =>
+  facts.request.state !== 'unknown' && facts.mcp.state === 'unknown' && judge(gate, facts).kind === 'undecided';
+
 /** What a denial is named after. */
 export type Named = Pick<Settled, 'rule' | 'stage' | 'reason'>;
 

@@ -12,6 +12,7 @@ import type { CurrentGate, Gate } from './gate.ts';
 import { createRetryChecks } from './hello-retry.ts';
 import { answerDenied, runHttp } from './http-session.ts';
 import { denial, judge, type Settled } from './judgement.ts';
+import { createHolds } from './mcp-calls.ts';
 import { type Caller, type Dialling, type Opened, openAtOnce } from './opening.ts';
 import { createProxiedFlow, judgeOpaque, type ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
@@ -68,13 +69,17 @@ interface Admitted {
   readonly opening: Promise<Opened>;
 }
 
+/** Bytes of bodies that are held back to be read, over all agents and of each. */
+const heldBytes = { ofAll: 64 * 1024 * 1024, ofOne: 16 * 1024 * 1024 } as const;
+
 const nothing = { toDestination: 0n, toAgent: 0n };
 
 export const createProxy = (options: ProxyOptions): FlowProxy => {
   const log = createFlowLog(options);
   const live = new Set<ProxiedFlow>();
   const sockets = new Set<Socket>();
-  const held = new Map<string, number>();
+  /** Connections by agent. */
+  const connections = new Map<string, number>();
 
   const refuse = (arrival: Arrival, gate: Gate | undefined, judgement: Settled, facts: Facts = arrival.facts): void => {
     log.decided(gate, judgement, facts);
@@ -129,7 +134,12 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     await splice(flow.client(), flow.upstream(), { fromClient });
   };
 
-  const requests = { log, headTimeout: options.undecidedTimeout, linger: options.linger };
+  const requests = {
+    log,
+    headTimeout: options.undecidedTimeout,
+    linger: options.linger,
+    hold: createHolds(heldBytes),
+  };
 
   /** TLS above first, so that a destination that cannot be trusted is known before the client says a word of a request. */
   const inspect = async (flow: ProxiedFlow, opener: TlsOpener): Promise<void> => {
@@ -259,9 +269,9 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
   };
 
   const release = (agent: string): void => {
-    const left = (held.get(agent) ?? 1) - 1;
-    if (left === 0) held.delete(agent);
-    else held.set(agent, left);
+    const left = (connections.get(agent) ?? 1) - 1;
+    if (left === 0) connections.delete(agent);
+    else connections.set(agent, left);
   };
 
   /**
@@ -272,13 +282,13 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     const arrival = arrivalOf(socket, onInterface, gate, options.ways, options);
     if (arrival === undefined) return undefined;
     const { agent } = arrival.subject;
-    const count = held.get(agent?.name ?? '') ?? 0;
+    const count = connections.get(agent?.name ?? '') ?? 0;
     if (gate === undefined || agent === undefined || count >= options.ofOneAgent) {
       const reason = gate === undefined ? 'no-plan' : agent === undefined ? 'unknown-agent' : 'flow-quota';
       refuse(arrival, gate, denial('default', 'packet', reason));
       return undefined;
     }
-    held.set(agent.name, count + 1);
+    connections.set(agent.name, count + 1);
     const caller = { arrival, agent, client, isGone: () => socket.destroyed };
     const { follow } = options.ways;
     const opening =
@@ -305,8 +315,8 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
       for (const flow of [...live]) flow.rejudge();
       for (const [upstream, facts] of [...early]) cutDenied(upstream, facts);
     },
-    connections: () => [...held.values()].reduce((sum, count) => sum + count, 0),
-    held: () => held,
+    connections: () => [...connections.values()].reduce((sum, count) => sum + count, 0),
+    held: () => connections,
     close: () => {
       for (const socket of sockets) socket.destroy();
     },

@@ -1,5 +1,5 @@
 /**
- * wire: bytes to values and back: TLS ClientHellos, DNS messages, HTTP/1.1 heads and bodies. Everything it reads was sent by
+ * wire: bytes to values and back: TLS ClientHellos, DNS messages, HTTP/1.1 heads and bodies, MCP messages. Everything it reads was sent by
  * somebody who may want it misread, so each reader is strict, bounded and total: malformed input is a value with a reason,
  * never an exception, and where bytes are cut into pieces makes no difference.
  * It opens no sockets, and knows nothing of policy: what a name or a request means is decided elsewhere.
@@ -83,5 +83,7 @@ export {
   type ResponseHeadState,
 } from './http-response.ts';
 export type { RequestTarget } from './http-target.ts';
+export { type JsonFault, type JsonText, jsonLimits, readJson } from './json.ts';
 export { longestLaxLine, mayBeRequest } from './lax-request.ts';
+export { type McpBody, type McpFault, type McpMessage, mcpLimits, readMcpBody } from './mcp-message.ts';
 export { looksLikeHttp, recognisedMethods } from './plain-http.ts';

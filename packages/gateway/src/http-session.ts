@@ -97,7 +97,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       gate !== undefined && read.denied === undefined && waitsForCalls(gate, { ...flow.facts(), at: log.now() });
     if (!waits) return { read, judged: [settle('request-unreadable')] };
     if (head.expectsContinue) await client.write(Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'));
-    const calls = await readCalls(body, hold, options.headTimeout);
+    const calls = await readCalls(head, body, hold, options.headTimeout);
     if (calls.kind !== 'calls') {
       if (calls.kind === 'unreadable') flow.learn({ mcp: unreadable });
       return { read, calls, judged: [settle(reasonOfUnread[calls.kind])] };

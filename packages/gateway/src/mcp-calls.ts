@@ -26,6 +26,25 @@ export const mayCall = ({ method, fields, framing }: RequestHead): boolean => {
   );
 };
 
+/** As clients write what no field of HTTP can hold (MCP of 2026-07-28, Streamable HTTP). */
+const fieldText = (value: string): string => {
+  const encoded = /^=\?base64\?([A-Za-z0-9+/]*={0,2})\?=$/i.exec(value)?.[1];
+  return encoded === undefined ? value : Buffer.from(encoded, 'base64').toString('utf8');
+};
+
+/**
+ * What the head says of the call, since MCP of 2026-07-28, is what the body says: there may be servers, and what stands before them, that go by the
+ * head alone. A head that says nothing agrees.
+ */
+const agrees = ({ fields }: RequestHead, messages: readonly McpMessage[]): boolean => {
+  const [methods, names] = [fieldValues(fields, 'mcp-method'), fieldValues(fields, 'mcp-name')];
+  if (methods.length === 0 && names.length === 0) return true;
+  const [only, ...others] = messages;
+  if (others.length > 0 || only?.kind !== 'call' || methods.length > 1 || names.length > 1) return false;
+  if (methods.length > 0 && methods[0] !== only.method) return false;
+  return names.length === 0 || only.tool === undefined || fieldText(names[0]!) === only.tool;
+};
+
 /** Room for one body that is held back. */
 export interface Hold {
   /** False: there is no room for so many bytes more. */
@@ -72,7 +91,12 @@ export type ReadCalls =
 /**
  * Reads the calls in a body, and puts the body back, which `hold` has taken room for then. `timeout`: milliseconds for all of it.
  */
-export const readCalls = async (body: RequestBody, hold: Hold, timeout: number): Promise<ReadCalls> => {
+export const readCalls = async (
+  head: RequestHead,
+  body: RequestBody,
+  hold: Hold,
+  timeout: number,
+): Promise<ReadCalls> => {
   // In one piece: the pieces may be of one byte each, and each a view of all that came with it.
   let room = Buffer.allocUnsafe(8192);
   let length = 0;
@@ -100,7 +124,8 @@ export const readCalls = async (body: RequestBody, hold: Hold, timeout: number):
       if (length > longestCall || !hold.take(length - before)) return { kind: 'unreadable' };
     }
     const read = readMcpBody(room.subarray(0, length));
-    return read.ok ? { kind: 'calls', isBatch: read.isBatch, messages: read.messages } : { kind: 'unreadable' };
+    if (!read.ok || !agrees(head, read.messages)) return { kind: 'unreadable' };
+    return { kind: 'calls', isBatch: read.isBatch, messages: read.messages };
   } finally {
     clearTimeout(timer);
     body.putBack([room.subarray(0, length)]);

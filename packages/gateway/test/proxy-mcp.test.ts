@@ -186,6 +186,13 @@ describe('a rule that permits calls', () => {
     );
   });
 
+  test('what the head says of the call may be there, and is what the body says', async () => {
+    const { one, got } = await start([search]);
+    const fields = ['Mcp-Method: tools/call', 'Mcp-Name: =?base64?c2VhcmNoX2NvZGU=?=', last];
+    assert.equal(answerOf(await converse(one.port, [post(call('search_code'), fields)])).status, 200);
+    assert.equal(got[0]?.headers['mcp-method'], 'tools/call');
+  });
+
   test('a client that waits to be told to go on is told, and the server is not asked', async () => {
     const { one, got } = await start([search]);
     const [head, body] = post(call('search_code'), ['Expect: 100-continue', last]).split('\r\n\r\n');
@@ -213,6 +220,11 @@ describe('what cannot be read', () => {
     'another type': post(text, [], 'text/plain'),
     'another character set': post(text, [], 'application/json; charset=utf-7'),
     'two types': post(text, ['Content-Type: text/plain']),
+    'another method in the head': post(text, ['Mcp-Method: tools/list']),
+    'another tool in the head': post(text, ['Mcp-Method: tools/call', 'Mcp-Name: delete_repo']),
+    'another tool in the head, encoded': post(text, [`Mcp-Name: =?base64?${Buffer.from('rm').toString('base64')}?=`]),
+    'two tools in the head': post(text, ['Mcp-Name: search_code', 'Mcp-Name: delete_repo']),
+    'a batch with one method in the head': post([call('search_code')], ['Mcp-Method: tools/call', 'Mcp-Method: x']),
     'an encoding': `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: ${zipped.length}\r\n\r\n${zipped}`,
     'another method of HTTP': post(text).replace('POST', 'PUT'),
     'a body that is too long': post(JSON.stringify({ ...call('search_code'), pad: 'x'.repeat(longestCall) })),

@@ -54,7 +54,8 @@ describe('calls of MCP', { skip: attacksUnavailable([]) }, () => {
     );
     const { made, said, reached } = await ask(policy, 'search_code', 'delete_repo', 'search_code');
     assert.equal(made.code, 0, made.stderr);
-    const [, first, second, third] = said;
+    const [list, first, second, third] = said;
+    assert.deepEqual(list, { listed: ['search_code'] });
     assert.deepEqual(first, { name: 'search_code', content: [{ type: 'text', text: 'search_code is done' }] });
     assert.deepEqual([second.name, second.code, second.data.code], ['delete_repo', -32_043, 'no-rule']);
     assert.match(second.message, /denied by policy/);
@@ -68,8 +69,9 @@ describe('calls of MCP', { skip: attacksUnavailable([]) }, () => {
   });
 
   test('control: with no rule about calls all of them pass', async () => {
-    const { made, reached } = await ask(policyOf(tools), 'delete_repo');
+    const { made, said, reached } = await ask(policyOf(tools), 'delete_repo');
     assert.equal(made.code, 0, made.stderr);
+    assert.deepEqual(said[0], { listed: ['search_code', 'delete_repo'] });
     assert.deepEqual([reached, calls(made)], ['called delete_repo\n', []]);
   });
 
@@ -77,7 +79,7 @@ describe('calls of MCP', { skip: attacksUnavailable([]) }, () => {
     const never = `action: deny, ${tools}, mcp: { methods: [tools/call], tools: [delete_repo] }`;
     const { made, said, reached } = await ask(policyOf(never, tools), 'delete_repo', 'search_code');
     assert.equal(made.code, 0, made.stderr);
-    assert.equal(said[1].data.code, 'rule-denies');
+    assert.deepEqual([said[0].listed, said[1].data.code], [['search_code'], 'rule-denies']);
     assert.equal(reached, 'called search_code\n');
   });
 });

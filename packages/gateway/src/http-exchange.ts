@@ -3,6 +3,7 @@ import {
   createRequestHeadReader,
   createResponseHeadReader,
   type RequestHead,
+  type ResponseHead,
 } from '@cofferdam/wire';
 import type { ByteStream } from './byte-stream.ts';
 
@@ -115,6 +116,13 @@ export const forwardBody = async (
   }
 };
 
+/** What passes of a response in place of its content. */
+export interface BodyRewrite {
+  readonly push: (content: Uint8Array) => Uint8Array;
+  /** No more will come. */
+  readonly end: () => Uint8Array;
+}
+
 /** How a response left the connection. `broken`: nothing that can be told to the client as a response came. */
 export type ResponseEnd = 'keep' | 'close' | 'switched' | 'broken';
 
@@ -148,15 +156,69 @@ const forwardResponseBody = async (
   }
 };
 
+/** Fields of a response that speak of the bytes of its body, or of one connection. */
+const ofBytes: ReadonlySet<string> = new Set([
+  'content-length',
+  'transfer-encoding',
+  'trailer',
+  'connection',
+  'keep-alive',
+  'content-digest',
+  'repr-digest',
+  'digest',
+  'content-md5',
+  'accept-ranges',
+]);
+
+const rewrittenHeadText = ({ status, reason, fields, keepAlive }: ResponseHead): string => {
+  const lines = [
+    `HTTP/1.1 ${status} ${reason}`,
+    ...fields.filter(({ name }) => !ofBytes.has(name.toLowerCase())).map(({ name, value }) => `${name}: ${value}`),
+    'Transfer-Encoding: chunked',
+    ...(keepAlive ? [] : ['Connection: close']),
+  ];
+  return `${lines.join('\r\n')}\r\n\r\n`;
+};
+
+/** Of a response whose content is not passed as it is. */
+const forwardRewritten = async (
+  head: ResponseHead,
+  rewrite: BodyRewrite,
+  upstream: ByteStream,
+  client: ByteStream,
+): Promise<'end' | 'closed'> => {
+  const scanner = createBodyScanner(head.framing);
+  const send = async (content: Uint8Array): Promise<boolean> => content.length === 0 || client.write(chunk(content));
+  if (!(await client.write(Buffer.from(rewrittenHeadText(head), 'latin1')))) return 'closed';
+  let bytes: Uint8Array = new Uint8Array(0);
+  for (let isOver = false; !isOver; ) {
+    const progress = scanner.push(bytes);
+    if (progress.state === 'unreadable') return 'closed';
+    if (!(await send(rewrite.push(Buffer.concat(progress.data))))) return 'closed';
+    if (progress.state === 'end') {
+      upstream.unread(bytes.subarray(progress.consumed));
+      break;
+    }
+    const next = await upstream.read();
+    isOver = next === undefined && head.framing.kind === 'until-close';
+    if (next === undefined && !isOver) return 'closed';
+    bytes = next ?? bytes;
+  }
+  const done = (await send(rewrite.end())) && (await client.write(Buffer.from('0\r\n\r\n')));
+  return done ? 'end' : 'closed';
+};
+
 /**
  * Forwards the response to one request, interim ones before it, as it came. It is read only to find its end; one that cannot be
- * read is passed until the server closes, and no further request is taken on the connection.
+ * read is passed until the server closes, and no further request is taken on the connection. `rewriteOf`: where what is in it does not pass as it is;
+ * then one that cannot be read does not pass at all.
  */
 export const forwardResponse = async (
   method: string,
   mayUpgrade: boolean,
   upstream: ByteStream,
   client: ByteStream,
+  rewriteOf?: (head: ResponseHead) => BodyRewrite | undefined,
 ): Promise<ResponseEnd> => {
   for (;;) {
     const reader = createResponseHeadReader(method);
@@ -170,12 +232,18 @@ export const forwardResponse = async (
     }
     const all = Buffer.concat(pieces);
     if (seen.state === 'unreadable') {
+      if (rewriteOf !== undefined) return 'broken';
       if (await client.write(all)) await passUntilClose(upstream, client);
       return 'close';
     }
     const { head, headLength } = seen;
     if (head.meaning === 'switched' && !mayUpgrade) return 'broken';
     upstream.unread(all.subarray(headLength));
+    const rewrite = head.meaning === 'final' ? rewriteOf?.(head) : undefined;
+    if (rewrite !== undefined) {
+      const end = await forwardRewritten(head, rewrite, upstream, client);
+      return end === 'end' && head.keepAlive ? 'keep' : 'close';
+    }
     if (!(await client.write(all.subarray(0, headLength)))) return 'close';
     if (head.meaning === 'interim') continue;
     if (head.meaning === 'switched') return 'switched';

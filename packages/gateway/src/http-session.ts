@@ -1,18 +1,27 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DomainName } from '@cofferdam/net';
 import { absent, type Fact, type Facts, known, type Reason, unreadable } from '@cofferdam/verdict';
-import type { RequestHead } from '@cofferdam/wire';
+import type { RequestHead, ResponseHead } from '@cofferdam/wire';
 import { closeGently } from './byte-stream.ts';
 import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
+import type { Hold, OpenHold } from './held-bytes.ts';
 import { authorityFor, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
 import { callDenialResponse, denialResponse } from './http-denial.ts';
-import { createRequestBody, forwardBody, forwardResponse, nextHead, type RequestBody } from './http-exchange.ts';
+import {
+  type BodyRewrite,
+  createRequestBody,
+  forwardBody,
+  forwardResponse,
+  nextHead,
+  type RequestBody,
+} from './http-exchange.ts';
 import { requestHeadText } from './http-head-text.ts';
-import { denial, type Settled, waitsForCalls } from './judgement.ts';
-import { factsOfMessage, type Hold, type OpenHold, type ReadCalls, readCalls } from './mcp-calls.ts';
+import { denial, type Settled, settleFacts, waitsForCalls } from './judgement.ts';
+import { factsOfMessage, type ReadCalls, readCalls } from './mcp-calls.ts';
 import type { ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
+import { createToolList, listingCall, listKind } from './tool-list.ts';
 
 export interface HttpSessionOptions {
   readonly log: FlowLog;
@@ -57,10 +66,14 @@ interface JudgedRequest {
   readonly calls?: ReadCalls;
 }
 
-const withoutExpect = (head: RequestHead): RequestHead => ({
+const without = (head: RequestHead, names: readonly string[]): RequestHead => ({
   ...head,
-  fields: head.fields.filter(({ name }) => name.toLowerCase() !== 'expect'),
+  fields: head.fields.filter(({ name }) => !names.includes(name.toLowerCase())),
 });
+
+/** Who held the body back has said already that it may come; and who reads the answer reads it as it is. */
+const asForwarded = (head: RequestHead, isHeld: boolean, isListing: boolean): RequestHead =>
+  without(head, [...(isHeld ? ['expect'] : []), ...(isListing ? ['accept-encoding'] : [])]);
 
 /**
  * HTTP on one connection, plain or inside TLS that was opened: each request is judged by itself, one after the other, and only then forwarded. Requests sent
@@ -110,6 +123,13 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       if (one.judgement.kind === 'deny') break;
     }
     return { read, calls, judged };
+  };
+
+  /** By the plan in force, where the last request went. */
+  const mayCallTool = (tool: string): boolean => {
+    const gate = flow.gate();
+    const facts = { ...flow.facts(), at: log.now(), mcp: known({ method: 'tools/call', tool }) };
+    return gate !== undefined && settleFacts(gate, facts, 'request-unreadable').kind === 'permit';
   };
 
   const unreadableHead = async (): Promise<'done'> => {
@@ -164,6 +184,14 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       await answer(flow, response, options.linger);
       return 'done';
     }
+    const listing = calls?.kind === 'calls' ? listingCall(calls.messages) : undefined;
+    const answerHold = options.hold(agent);
+    const rewriteOf =
+      listing &&
+      ((answered: ResponseHead): BodyRewrite | undefined => {
+        const kind = listKind(answered);
+        return kind && createToolList(kind, { permits: mayCallTool, id: listing.id, hold: answerHold });
+      });
     // A path without canonical form passes only where monitoring lifted its denial, or no rule looks at it: as it came.
     const path = read.path ?? head.target.raw;
     const { destinationPort } = flow.facts();
@@ -171,8 +199,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       !(await upstream.write(
         Buffer.from(
           requestHeadText(
-            // Who held the body back has said already that it may come.
-            calls === undefined ? head : withoutExpect(head),
+            asForwarded(head, calls !== undefined, listing !== undefined),
             path,
             authorityFor(read.name, scheme, destinationPort),
           ),
@@ -191,7 +218,9 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       if (end === 'unreadable') flow.cut(denial(judgement.rule, 'request', 'request-unreadable'));
       else if (end === 'closed') upstream.reset();
     });
-    const end = await forwardResponse(head.method, head.upgrade.includes('websocket'), upstream, client);
+    const mayUpgrade = head.upgrade.includes('websocket');
+    const end = await forwardResponse(head.method, mayUpgrade, upstream, client, rewriteOf);
+    answerHold.release();
     if (end === 'switched') {
       await passing;
       await splice(client, upstream);

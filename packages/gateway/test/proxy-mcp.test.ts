@@ -1,10 +1,10 @@
 /** Calls of MCP, which rules speak of and which stand in the bodies of requests: a real server, and raw clients that try to hide them. */
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
 import { afterEach, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { syntheticWays } from '../src/arrival.ts';
-import { createHolds, longestCall } from '../src/mcp-calls.ts';
+import { createHolds, longestHeld } from '../src/held-bytes.ts';
 import { compiledGate, type Sketch } from './compiled-gate.ts';
 import { address, name } from './fakes.ts';
 import { converse, type Lab, lab, listen, loopbackBinding, until } from './proxy-lab.ts';
@@ -23,16 +23,16 @@ interface Got {
 
 const start = async (
   rules: Sketch['rules'],
-  more: Partial<Sketch> & { readonly undecidedTimeout?: number } = {},
+  more: Partial<Sketch> & { readonly undecidedTimeout?: number; readonly answer?: RequestListener } = {},
 ): Promise<{ readonly one: Lab; readonly got: readonly Got[] }> => {
-  const { undecidedTimeout = 2000, ...sketch } = more;
+  const { undecidedTimeout = 2000, answer = (_, res) => res.end('arrived'), ...sketch } = more;
   const got: Got[] = [];
   const server = createServer((req, res) => {
     const pieces: Buffer[] = [];
     req.on('data', (bytes: Buffer) => pieces.push(bytes));
     req.on('end', () => {
       got.push({ line: `${req.method} ${req.url}`, headers: req.headers, body: Buffer.concat(pieces).toString() });
-      res.end('arrived');
+      answer(req, res);
     });
   });
   const port = await listen(server);
@@ -203,9 +203,9 @@ describe('a rule that permits calls', () => {
 
   test('a body that nobody has to read is not held back', async () => {
     const { one, got } = await start([{ name: 'all', web: ['tools'], http: { methods: ['POST'] } }, search]);
-    const big = post(JSON.stringify('x'.repeat(longestCall + 1)), [last]);
+    const big = post(JSON.stringify('x'.repeat(longestHeld + 1)), [last]);
     assert.equal(answerOf(await converse(one.port, [big])).status, 200);
-    assert.equal(got[0]?.body.length, longestCall + 3);
+    assert.equal(got[0]?.body.length, longestHeld + 3);
     assert.deepEqual(called(one), ['permit rule all: unknown']);
   });
 });
@@ -227,7 +227,7 @@ describe('what cannot be read', () => {
     'a batch with one method in the head': post([call('search_code')], ['Mcp-Method: tools/call', 'Mcp-Method: x']),
     'an encoding': `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: ${zipped.length}\r\n\r\n${zipped}`,
     'another method of HTTP': post(text).replace('POST', 'PUT'),
-    'a body that is too long': post(JSON.stringify({ ...call('search_code'), pad: 'x'.repeat(longestCall) })),
+    'a body that is too long': post(JSON.stringify({ ...call('search_code'), pad: 'x'.repeat(longestHeld) })),
     'chunks that are none': `POST /mcp HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5 \r\nx`,
   };
   for (const [what, request] of Object.entries(bodies)) {
@@ -265,7 +265,7 @@ describe('what cannot be read', () => {
 
   test('of a monitored agent it arrives whole, and its record says why it would not', async () => {
     const { one, got } = await start([search], { containment: 'monitor' });
-    const text = JSON.stringify('x'.repeat(longestCall + 100_000));
+    const text = JSON.stringify('x'.repeat(longestHeld + 100_000));
     assert.equal(answerOf(await converse(one.port, [post(text, [last])])).status, 200);
     assert.equal(got[0]?.body, text);
     assert.match(called(one)[0]!, /^permit monitored .*: unreadable$/);
@@ -282,6 +282,74 @@ describe('what cannot be read', () => {
     await converse(one.port, [post(call('search_code')).slice(0, -5)], { half: true });
     await until(() => called(one).length > 0);
     assert.deepEqual([got, called(one)], [[], ['deny undecided-closed search: unknown']]);
+  });
+});
+
+describe('the answer to `tools/list`', () => {
+  const lists = { name: 'lists', web: ['tools'], mcp: { methods: ['tools/list'] } };
+  const tools = [{ name: 'search_code' }, { name: 'delete_repo' }];
+  const text = json({ jsonrpc: '2.0', id: 1, result: { tools } });
+  const ask = (...fields: readonly string[]): string => post(message('tools/list', {}, 1), fields);
+  const shown = (received: string): readonly string[] =>
+    [...received.matchAll(/"name":"(\w+)"/g)].map((one) => one[1]!);
+  const answers: Readonly<Record<string, RequestListener>> = {
+    'as JSON': (_, res) => res.setHeader('Content-Type', 'application/json').end(text),
+    'as JSON in chunks': (_, res) => {
+      res.setHeader('Content-Type', 'application/json; charset=utf-8').write(text.slice(0, 20));
+      res.end(text.slice(20));
+    },
+    'as JSON up to the end of the connection': (req) => {
+      req.socket.end(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n${text}`);
+    },
+    'as events': (_, res) => res.setHeader('Content-Type', 'text/event-stream').end(`data: ${text}\n\n`),
+  };
+  for (const [what, answer] of Object.entries(answers))
+    test(`has the tools that may be called: ${what}`, async () => {
+      const { one } = await start([lists, search], { answer });
+      const { received } = await converse(one.port, [ask(last)]);
+      assert.match(received, /^HTTP\/1\.1 200 OK\r\n/);
+      assert.deepEqual(shown(received), ['search_code']);
+      assert.ok(received.endsWith('\r\n0\r\n\r\n'), 'it is complete');
+    });
+
+  test('control: with no rule about calls it passes as it came', async () => {
+    const { one } = await start([{ name: 'all', web: ['tools'] }], { answer: answers['as JSON']! });
+    assert.deepEqual(shown((await converse(one.port, [ask(last)])).received), ['search_code', 'delete_repo']);
+  });
+
+  test('is not asked for in an encoding, and is an error in one', async () => {
+    const { one, got } = await start([lists, search], {
+      answer: (_, res) => {
+        res.setHeader('Content-Type', 'application/json').setHeader('Content-Encoding', 'gzip').end(gzipSync(text));
+      },
+    });
+    const { received } = await converse(one.port, [ask('Accept-Encoding: gzip', last)]);
+    assert.equal(got[0]?.headers['accept-encoding'], undefined);
+    assert.match(received, /"error":\{"code":-32603/);
+  });
+
+  test('of another type is an error, and of another status passes', async () => {
+    const plain = await start([lists, search], {
+      answer: (_, res) => res.setHeader('Content-Type', 'text/plain').end(text),
+    });
+    assert.match((await converse(plain.one.port, [ask(last)])).received, /"error":\{"code":-32603/);
+    const { one } = await start([lists, search], { answer: (_, res) => res.writeHead(401).end('who are you?') });
+    assert.match((await converse(one.port, [ask(last)])).received, /^HTTP\/1\.1 401 .*who are you\?/s);
+  });
+
+  test('leaves the connection to the next request', async () => {
+    const { one, got } = await start([lists, search], { answer: answers['as JSON']! });
+    await converse(one.port, [ask(), post(call('search_code', 2), [last])]);
+    assert.equal(got.length, 2);
+  });
+
+  test('that breaks off is not complete for the agent either', async () => {
+    const { one } = await start([lists, search], {
+      answer: (req) =>
+        req.socket.end(`HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n${text}`),
+    });
+    const { received } = await converse(one.port, [ask(last)]);
+    assert.ok(!received.endsWith('0\r\n\r\n'), received);
   });
 });
 

@@ -185,6 +185,47 @@ test('MCP server over HTTP: clients reach it, it reaches its two services and re
   }
 });
 
+test('remote tools: one organisation is read, tools that read are called, and the model is not opened', {
+  skip,
+}, async () => {
+  const call = (tool: string): string =>
+    `-H 'Content-Type: application/json' -d '${JSON.stringify({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: { name: tool, arguments: {} },
+    })}' https://api.githubcopilot.com/mcp/`;
+  const asks = [
+    'https://api.github.com/repos/acme/shop/issues/7',
+    'https://api.github.com/repos/evil/drop/issues/7',
+    '-X DELETE https://api.github.com/repos/acme/shop',
+    call('search_code'),
+    call('create_gist'),
+    '-X DELETE https://api.githubcopilot.com/mcp/',
+    'https://api.anthropic.com/v1/messages',
+  ];
+  const since = await lab.mark();
+  const run = await runContained(lab, {
+    policy: example('remote-tools'),
+    user,
+    command: ['sh', '-c', asks.map((ask) => `curl -sS -m 10 -o /dev/null -w '%{http_code}\\n' ${ask}`).join('\n')],
+  });
+  assert.deepEqual(run.stdout.trim().split('\n'), ['200', '403', '403', '200', '200', '200', '200'], run.stderr);
+  const arrived = (await lab.arrivals({ since, kind: 'request' })).map((one) =>
+    one.kind === 'request' ? `${one.method} ${one.authority}${one.target}` : '',
+  );
+  assert.deepEqual(arrived, [
+    'GET api.github.com/repos/acme/shop/issues/7',
+    'POST api.githubcopilot.com/mcp/',
+    'DELETE api.githubcopilot.com/mcp/',
+    'GET api.anthropic.com/v1/messages',
+  ]);
+  const model = run.records.find(
+    (one) => one.kind === 'flow' && one.addressNames.some((name) => name === 'api.anthropic.com'),
+  );
+  assert.equal(model?.kind === 'flow' && model.treatment, 'passthrough');
+});
+
 test('Python data agent: one bucket and the package index, and not the bucket beside it', { skip }, async () => {
   const script = [
     'import urllib.request as u, sys',

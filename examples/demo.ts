@@ -3,6 +3,7 @@
  * this machine. Exits with 1 if anything that should not arrive does.
  */
 import { labUnavailable, startLab } from '@cofferdam/testkit/lab';
+import { insideTls, insideTlsRecords } from './demo/inside-tls.ts';
 import { network } from './demo/network.ts';
 import { oneCommand } from './demo/one-command.ts';
 import { bold, right, wrong } from './demo/stage.ts';
@@ -19,11 +20,12 @@ const main = async (): Promise<number> => {
     'A small internet is started on this machine, in namespaces of its own: resolvers, web sites, a content network,',
   );
   console.log('a cloud metadata service, a company network, subnets of agents, and an attacker.\n');
-  const lab = await startLab({ daemons: ['resolver', 'resolver2'] });
+  const lab = await startLab({ daemons: ['resolver', 'resolver2'], records: insideTlsRecords });
   let failures = 0;
   try {
     failures += await oneCommand(lab);
     failures += await network(lab);
+    failures += await insideTls(lab);
   } finally {
     await lab.stop();
   }

@@ -1,4 +1,4 @@
-/** How both parts of the demo print what they do. */
+/** How the parts of the demo print what they do. */
 const color = process.stdout.isTTY === true && (process.env.NO_COLOR ?? '') === '';
 
 export const paint = (code: number, text: string): string => (color ? `\u001b[${code}m${text}\u001b[0m` : text);

@@ -3,18 +3,31 @@ import type { McpMessage } from '@cofferdam/wire';
 import type { Gate } from './gate.ts';
 import type { Settled } from './judgement.ts';
 
+/** What was denied, by which plan, and the id of its flow, by which its record is found. */
+export interface DeniedRequest {
+  readonly judgement: Settled;
+  readonly gate: Gate | undefined;
+  readonly flow: string;
+}
+
+/** RFC 9110, 15.5.20 and 15.5.4: what is asked for belongs on another connection, or is not to be had. */
+const statusOf = ({ reason }: Settled) =>
+  reason === 'authority-mismatch' ? ([421, 'Misdirected Request'] as const) : ([403, 'Forbidden'] as const);
+
 /** It names the rule, and nothing of the destination (RFC 9457). */
-const problemOf = (judgement: Settled, gate: Gate | undefined) => {
+const problemOf = ({ judgement, gate, flow }: DeniedRequest) => {
   const { summary, help } = reasonEntry(judgement.reason);
   const rule = gate?.rule(judgement.rule)?.reference;
   return {
     type: 'urn:cofferdam:problem:denied-by-policy',
     title: 'denied by policy',
-    status: 403,
+    status: statusOf(judgement)[0],
     detail: help === '' ? summary : `${summary}; ${help}`,
     code: judgement.reason,
     rule: rule?.name ?? 'default',
     ruleset: rule?.ruleset ?? '',
+    revision: gate?.revision ?? 0,
+    flow,
   };
 };
 
@@ -30,8 +43,10 @@ const response = (status: string, type: string, body: string, hasBody: boolean):
 };
 
 /** What a denied request is answered with, so that an agent and its operator can tell policy from a bug. */
-export const denialResponse = (judgement: Settled, gate: Gate | undefined, method: string): Uint8Array =>
-  response('403 Forbidden', 'application/problem+json', JSON.stringify(problemOf(judgement, gate)), method !== 'HEAD');
+export const denialResponse = (denied: DeniedRequest, method: string): Uint8Array => {
+  const status = statusOf(denied.judgement).join(' ');
+  return response(status, 'application/problem+json', JSON.stringify(problemOf(denied)), method !== 'HEAD');
+};
 
 /** Ours, of those that JSON-RPC 2.0 leaves to servers, 5.1. */
 const deniedByPolicy = -32_043;
@@ -41,12 +56,11 @@ const deniedByPolicy = -32_043;
  * Undefined: none does.
  */
 export const callDenialResponse = (
-  judgement: Settled,
-  gate: Gate | undefined,
+  denied: DeniedRequest,
   isBatch: boolean,
   messages: readonly McpMessage[],
 ): Uint8Array | undefined => {
-  const problem = problemOf(judgement, gate);
+  const problem = problemOf(denied);
   const error = { code: deniedByPolicy, message: `denied by policy: ${problem.detail}`, data: problem };
   const answers = messages.flatMap((one) =>
     one.kind === 'call' && one.id !== undefined ? [{ jsonrpc: '2.0', id: one.id, error }] : [],

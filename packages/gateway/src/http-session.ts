@@ -7,7 +7,7 @@ import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
 import type { Hold, OpenHold } from './held-bytes.ts';
 import { authorityFor, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
-import { callDenialResponse, denialResponse } from './http-denial.ts';
+import { callDenialResponse, type DeniedRequest, denialResponse } from './http-denial.ts';
 import {
   type BodyRewrite,
   createRequestBody,
@@ -40,9 +40,15 @@ const answer = async (flow: ProxiedFlow, response: Uint8Array, linger: number): 
   await closeGently(client, linger);
 };
 
+const deniedIn = (flow: ProxiedFlow, judgement: Settled): DeniedRequest => ({
+  judgement,
+  gate: flow.gate(),
+  flow: flow.subject.id,
+});
+
 /** Tells the client why. */
 export const answerDenied = (flow: ProxiedFlow, judgement: Settled, method: string, linger: number): Promise<void> =>
-  answer(flow, denialResponse(judgement, flow.gate(), method), linger);
+  answer(flow, denialResponse(deniedIn(flow, judgement), method), linger);
 
 const reasonOfUnread = {
   unreadable: 'request-unreadable',
@@ -178,9 +184,9 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     };
     if (judgement.kind === 'deny') {
       record();
-      const ofCalls =
-        calls?.kind === 'calls' ? callDenialResponse(judgement, flow.gate(), calls.isBatch, calls.messages) : undefined;
-      const response = ofCalls ?? denialResponse(judgement, flow.gate(), head.method);
+      const denied = deniedIn(flow, judgement);
+      const ofCalls = calls?.kind === 'calls' ? callDenialResponse(denied, calls.isBatch, calls.messages) : undefined;
+      const response = ofCalls ?? denialResponse(denied, head.method);
       await answer(flow, response, options.linger);
       return 'done';
     }

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createServer as createHttpServer, type Server as HttpServer, type IncomingMessage } from 'node:http';
 import { after, before, describe, test } from 'node:test';
+import type { FlowRecord } from '@cofferdam/flows';
 import type { Facts } from '@cofferdam/verdict';
 import { deny, fakeGate, permit, rule } from './fakes.ts';
 import { converse, type Lab, lab, listen, recordingServer, until } from './proxy-lab.ts';
@@ -113,6 +114,10 @@ describe('plain HTTP through the proxy, to a real server', () => {
     assert.match(stdout, /content-type: application\/problem\+json/i);
     const problem = JSON.parse(stdout.slice(stdout.indexOf('{')));
     assert.deepEqual([problem.status, problem.code, problem.rule], [403, 'no-rule', 'default']);
+    const { flow, revision } = one.records.find(
+      ({ kind, verdict }) => kind === 'request' && verdict === 'deny',
+    ) as FlowRecord;
+    assert.deepEqual([problem.flow, problem.revision], [flow, revision]);
     assert.equal(seen.length, before);
   });
 
@@ -296,7 +301,10 @@ describe('plain HTTP through the proxy, to a real server', () => {
     test('another Host later on the same connection', async () => {
       const text = get('/repos/a')(open.port) + get('/repos/b', '', 'other.example')(open.port);
       const { received } = await converse(open.port, [text]);
-      assert.match(received, /you asked for \/repos\/a[\s\S]*authority-mismatch/);
+      assert.match(
+        received,
+        /you asked for \/repos\/a[\s\S]*HTTP\/1\.1 421 Misdirected Request[\s\S]*authority-mismatch/,
+      );
       assert.equal(seen.at(-1)?.url, '/repos/a');
     });
 

@@ -53,13 +53,23 @@ const unlessGone = <T>(look: () => T): T | undefined => {
 const tablesOf = (pid: number): number => {
   const maps = new Map<number, number>();
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-    // Connections close while we look; maps stay.
-    if (unlessGone(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) !== 'anon_inode:bpf-map') continue;
-    const text = readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'ascii');
+    // Connections, and maps of a plan that another takes the place of, close while we look.
+    const text = unlessGone(() => {
+      const isMap = readlinkSync(`/proc/${pid}/fd/${fd}`) === 'anon_inode:bpf-map';
+      return isMap ? readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'ascii') : undefined;
+    });
+    if (text === undefined || !/^map_id:/m.test(text)) continue;
     maps.set(number(text, /^map_id:\s*(\d+)/m), number(text, /^memlock:\s*(\d+)/m));
   }
   return [...maps.values()].reduce((sum, bytes) => sum + bytes, 0);
 };
+
+/** Resident memory and that of the tables. Undefined: the process ended while we looked. */
+const memoryOf = (pid: number): Pick<Sample, 'process' | 'tables'> | undefined =>
+  unlessGone(() => ({
+    process: number(readFileSync(`/proc/${pid}/status`, 'utf8'), /^VmRSS:\s+(\d+) kB/m) * 1024,
+    tables: tablesOf(pid),
+  }));
 
 /** The gateway's own process, below the one that entered the lab's namespaces. */
 const innerOf = ({ child: { pid } }: LabProcess): number | undefined =>
@@ -178,11 +188,13 @@ describe('a gateway that lives long', { skip: containedUnavailable() }, () => {
     const sample = async (): Promise<void> => {
       const pid = restarting ? undefined : innerOf(gateway);
       if (pid === undefined) return;
+      const memory = memoryOf(pid);
+      if (memory === undefined && restarting) return;
+      assert.ok(memory !== undefined, 'the gateway ended by itself');
       const tracked = await g.lab.exec('host', ['cat', '/proc/sys/net/netfilter/nf_conntrack_count']);
       samples.push({
         pid,
-        process: number(readFileSync(`/proc/${pid}/status`, 'utf8'), /^VmRSS:\s+(\d+) kB/m) * 1024,
-        tables: tablesOf(pid),
+        ...memory,
         slab: slab(),
         tracked: Number(tracked.stdout),
       });

@@ -121,6 +121,7 @@ const flow = (r: FlowRecord): string =>
   field('wouldBe', wouldBe(r.wouldBe)) +
   `,"path":"${r.path}"` +
   field('treatment', maybe(r.treatment)) +
+  field('status', r.status === undefined ? undefined : String(r.status)) +
   `,"toDestination":${traffic(r.toDestination)},"toAgent":${traffic(r.toAgent)}}`;
 
 const dns = (r: DnsRecord): string =>

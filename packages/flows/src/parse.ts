@@ -149,6 +149,7 @@ const flow = (f: FieldReader, kind: FlowRecord['kind']): FlowRecord => {
     treatment: f.has('treatment')
       ? f.oneOf<'passthrough' | 'inspect'>('treatment', ['passthrough', 'inspect'])
       : undefined,
+    status: f.optionalCount('status'),
     toDestination: traffic(f.object('toDestination')),
     toAgent: traffic(f.object('toAgent')),
   });

@@ -87,6 +87,8 @@ export interface FlowRecord extends RecordBase {
   readonly stage: Stage;
   readonly wouldBe?: WouldBeVerdict;
   readonly path: Path;
+  /** Of the answer to a request, which of a denied one is the gateway's. Absent: there was none. */
+  readonly status?: number;
   /** Absent where the flow was no TLS, or ended before its ClientHello. */
   readonly treatment?: 'passthrough' | 'inspect';
   readonly toDestination: Traffic;

@@ -207,6 +207,13 @@ describe('text for people', () => {
     assert.match(recordTable([flowRecord()], [runColumn, ...recordColumns]), /^RUN +TIME.*\ngw +2027/);
   });
 
+  test('a request says how it was answered, unless that was the denial', () => {
+    const [request] = everyShape.filter((one) => one.kind === 'request');
+    assert.ok(request?.kind === 'request');
+    assert.match(recordLine(request), / GET \/repos\/a%20b tools\/call search_code → 202,? /);
+    assert.equal(recordLine({ ...request, verdict: 'deny' }).includes('→ 202'), false);
+  });
+
   test('a table leaves out columns that are empty everywhere', () => {
     assert.equal(recordTable([flowRecord()]).includes('REQUEST'), false);
     assert.equal(recordTable(everyShape).includes('REQUEST'), true);

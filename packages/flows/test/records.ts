@@ -93,6 +93,7 @@ export const everyShape: readonly AnyRecord[] = [
     tls: absent,
     request: known({ method: 'GET', scheme: 'http', host: name('api.github.com'), path: '/repos/a%20b' }),
     mcp: known({ method: 'tools/call', tool: 'search_code' }),
+    status: 202,
     wouldBe: { verdict: 'deny', rule, reason: 'rule-denies' },
   }),
   denied({

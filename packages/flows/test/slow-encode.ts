@@ -88,6 +88,7 @@ const flow = (r: FlowRecord): JsonObject => ({
       : { verdict: r.wouldBe.verdict, rule: rule(r.wouldBe.rule), reason: r.wouldBe.reason },
   path: r.path,
   treatment: r.treatment,
+  status: r.status,
   toDestination: traffic(r.toDestination),
   toAgent: traffic(r.toAgent),
 });

@@ -51,6 +51,7 @@ export interface RecordEnd {
   readonly flow?: string;
   readonly end?: number;
   readonly treatment?: Treatment;
+  readonly status?: number;
 }
 
 /** Makes the records of flows and requests the proxy holds. `log` of the rule they are named after says which are written. */

@@ -31,21 +31,32 @@ const problemOf = ({ judgement, gate, flow }: DeniedRequest) => {
   };
 };
 
-const response = (status: string, type: string, body: string, hasBody: boolean): Uint8Array => {
+/** An answer that the gateway itself gives. */
+export interface OwnAnswer {
+  readonly status: number;
+  readonly bytes: Uint8Array;
+}
+
+const response = (
+  [status, reason]: readonly [number, string],
+  type: string,
+  body: string,
+  hasBody: boolean,
+): OwnAnswer => {
   const head = [
-    `HTTP/1.1 ${status}`,
+    `HTTP/1.1 ${status} ${reason}`,
     `Content-Type: ${type}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',
     'Connection: close',
   ];
-  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${hasBody ? body : ''}`);
+  return { status, bytes: Buffer.from(`${head.join('\r\n')}\r\n\r\n${hasBody ? body : ''}`) };
 };
 
 /** What a denied request is answered with, so that an agent and its operator can tell policy from a bug. */
-export const denialResponse = (denied: DeniedRequest, method: string): Uint8Array => {
-  const status = statusOf(denied.judgement).join(' ');
-  return response(status, 'application/problem+json', JSON.stringify(problemOf(denied)), method !== 'HEAD');
+export const denialResponse = (denied: DeniedRequest, method: string): OwnAnswer => {
+  const body = JSON.stringify(problemOf(denied));
+  return response(statusOf(denied.judgement), 'application/problem+json', body, method !== 'HEAD');
 };
 
 /** Ours, of those that JSON-RPC 2.0 leaves to servers, 5.1. */
@@ -59,12 +70,12 @@ export const callDenialResponse = (
   denied: DeniedRequest,
   isBatch: boolean,
   messages: readonly McpMessage[],
-): Uint8Array | undefined => {
+): OwnAnswer | undefined => {
   const problem = problemOf(denied);
   const error = { code: deniedByPolicy, message: `denied by policy: ${problem.detail}`, data: problem };
   const answers = messages.flatMap((one) =>
     one.kind === 'call' && one.id !== undefined ? [{ jsonrpc: '2.0', id: one.id, error }] : [],
   );
   if (answers.length === 0) return undefined;
-  return response('200 OK', 'application/json', JSON.stringify(isBatch ? answers : answers[0]), true);
+  return response([200, 'OK'], 'application/json', JSON.stringify(isBatch ? answers : answers[0]), true);
 };

@@ -126,6 +126,12 @@ export interface BodyRewrite {
 /** How a response left the connection. `broken`: nothing that can be told to the client as a response came. */
 export type ResponseEnd = 'keep' | 'close' | 'switched' | 'broken';
 
+export interface ForwardedResponse {
+  readonly end: ResponseEnd;
+  /** Absent: none was read. */
+  readonly status?: number;
+}
+
 const passUntilClose = async (upstream: ByteStream, client: ByteStream): Promise<void> => {
   for (;;) {
     const bytes = await upstream.read();
@@ -219,35 +225,36 @@ export const forwardResponse = async (
   upstream: ByteStream,
   client: ByteStream,
   rewriteOf?: (head: ResponseHead) => BodyRewrite | undefined,
-): Promise<ResponseEnd> => {
+): Promise<ForwardedResponse> => {
   for (;;) {
     const reader = createResponseHeadReader(method);
     const pieces: Uint8Array[] = [];
     let seen = reader.push(new Uint8Array(0));
     while (seen.state === 'need-more') {
       const bytes = await upstream.read();
-      if (bytes === undefined) return 'broken';
+      if (bytes === undefined) return { end: 'broken' };
       pieces.push(bytes);
       seen = reader.push(bytes);
     }
     const all = Buffer.concat(pieces);
     if (seen.state === 'unreadable') {
-      if (rewriteOf !== undefined) return 'broken';
+      if (rewriteOf !== undefined) return { end: 'broken' };
       if (await client.write(all)) await passUntilClose(upstream, client);
-      return 'close';
+      return { end: 'close' };
     }
     const { head, headLength } = seen;
-    if (head.meaning === 'switched' && !mayUpgrade) return 'broken';
+    const { status } = head;
+    if (head.meaning === 'switched' && !mayUpgrade) return { end: 'broken', status };
     upstream.unread(all.subarray(headLength));
     const rewrite = head.meaning === 'final' ? rewriteOf?.(head) : undefined;
     if (rewrite !== undefined) {
       const end = await forwardRewritten(head, rewrite, upstream, client);
-      return end === 'end' && head.keepAlive ? 'keep' : 'close';
+      return { end: end === 'end' && head.keepAlive ? 'keep' : 'close', status };
     }
-    if (!(await client.write(all.subarray(0, headLength)))) return 'close';
+    if (!(await client.write(all.subarray(0, headLength)))) return { end: 'close', status };
     if (head.meaning === 'interim') continue;
-    if (head.meaning === 'switched') return 'switched';
+    if (head.meaning === 'switched') return { end: 'switched', status };
     const end = await forwardResponseBody(head.framing, upstream, client);
-    return end === 'end' && head.keepAlive ? 'keep' : 'close';
+    return { end: end === 'end' && head.keepAlive ? 'keep' : 'close', status };
   }
 };

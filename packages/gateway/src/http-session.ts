@@ -7,7 +7,7 @@ import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
 import type { Hold, OpenHold } from './held-bytes.ts';
 import { authorityFor, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
-import { callDenialResponse, type DeniedRequest, denialResponse } from './http-denial.ts';
+import { callDenialResponse, type DeniedRequest, denialResponse, type OwnAnswer } from './http-denial.ts';
 import {
   type BodyRewrite,
   createRequestBody,
@@ -33,10 +33,10 @@ export interface HttpSessionOptions {
 }
 
 /** Answers the client instead of the destination, which learns nothing; then ends the connection. */
-const answer = async (flow: ProxiedFlow, response: Uint8Array, linger: number): Promise<void> => {
+const answer = async (flow: ProxiedFlow, { bytes }: OwnAnswer, linger: number): Promise<void> => {
   const client = flow.client();
   flow.upstream().reset();
-  await client.write(response);
+  await client.write(bytes);
   await closeGently(client, linger);
 };
 
@@ -174,19 +174,24 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     const { judgement, unread } = last;
     // The record says what was written; plans to come do not rest on it.
     if (judgement.kind === 'permit' && unread !== undefined) flow.learn(unread);
-    const record = (): void => {
+    const record = (status?: number): void => {
       let payload = { toDestination: upstream.sent() - before.toDestination, toAgent: client.sent() - before.toAgent };
       // Of a batch that was denied nothing passed; of one that passed each call has its record, and the first the bytes.
       for (const one of judgement.kind === 'deny' ? [last] : judged) {
-        one.record(payload, { kind: 'request', flow: flow.subject.id, end: log.now() });
+        one.record(payload, {
+          kind: 'request',
+          flow: flow.subject.id,
+          end: log.now(),
+          ...(status === undefined ? {} : { status }),
+        });
         payload = { toDestination: 0n, toAgent: 0n };
       }
     };
     if (judgement.kind === 'deny') {
-      record();
       const denied = deniedIn(flow, judgement);
       const ofCalls = calls?.kind === 'calls' ? callDenialResponse(denied, calls.isBatch, calls.messages) : undefined;
       const response = ofCalls ?? denialResponse(denied, head.method);
+      record(response.status);
       await answer(flow, response, options.linger);
       return 'done';
     }
@@ -225,15 +230,15 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       else if (end === 'closed') upstream.reset();
     });
     const mayUpgrade = head.upgrade.includes('websocket');
-    const end = await forwardResponse(head.method, mayUpgrade, upstream, client, rewriteOf);
+    const { end, status } = await forwardResponse(head.method, mayUpgrade, upstream, client, rewriteOf);
     answerHold.release();
     if (end === 'switched') {
       await passing;
       await splice(client, upstream);
-      record();
+      record(status);
       return 'done';
     }
-    record();
+    record(status);
     // A final response before the end of the body: what the client sends next may be body or request, and only it knows.
     if (end === 'keep' && bodyEnded && head.keepAlive && !upstream.hasBytes()) return 'next';
     upstream.reset();

@@ -114,10 +114,10 @@ describe('plain HTTP through the proxy, to a real server', () => {
     assert.match(stdout, /content-type: application\/problem\+json/i);
     const problem = JSON.parse(stdout.slice(stdout.indexOf('{')));
     assert.deepEqual([problem.status, problem.code, problem.rule], [403, 'no-rule', 'default']);
-    const { flow, revision } = one.records.find(
+    const { flow, revision, status } = one.records.find(
       ({ kind, verdict }) => kind === 'request' && verdict === 'deny',
     ) as FlowRecord;
-    assert.deepEqual([problem.flow, problem.revision], [flow, revision]);
+    assert.deepEqual([problem.flow, problem.revision, status], [flow, revision, 403]);
     assert.equal(seen.length, before);
   });
 

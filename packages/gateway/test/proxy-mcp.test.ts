@@ -116,6 +116,10 @@ describe('a rule that permits calls', () => {
     const { one } = await start([{ ...search, mcp: { tools: ['search_code'] } }]);
     await converse(one.port, [post(call('search_code')), post(message('tools/list', {}, 2))], { gap: 100 });
     assert.deepEqual(called(one), ['permit rule search: tools/call search_code', 'deny no-rule default: tools/list']);
+    assert.deepEqual(
+      one.records.flatMap(({ kind, status }) => (kind === 'request' ? [status] : [])),
+      [200, 200],
+    );
   });
 
   test('answers to what the server asked go by a name of their own', async () => {

@@ -4,7 +4,7 @@ import type { Follow } from './claimed-destinations.ts';
 import { type FirstBytes, sniff } from './first-bytes.ts';
 import { factsOfFirst, nothingClaimed, nothingRead } from './first-facts.ts';
 import type { Gate } from './gate.ts';
-import { readRequest, settleRequest } from './http-claim.ts';
+import { mayReadCalls, readRequest, settleRequest } from './http-claim.ts';
 import {
   denial,
   denialUnread,
@@ -45,7 +45,7 @@ const claimOf = (first: FirstBytes, isSilent: boolean, flow: Facts, opens: boole
         facts: read.facts,
         name: read.denied === undefined ? read.name : undefined,
         settle(gate, facts) {
-          if (read.denied === undefined && waitsForCalls(gate, facts)) return judge(gate, facts);
+          if (mayReadCalls(head, read) && waitsForCalls(gate, facts)) return judge(gate, facts);
           return settleRequest(head, read, walked(gate, facts), gate, facts).judgement;
         },
       };

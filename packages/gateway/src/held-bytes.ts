@@ -39,7 +39,7 @@ export const longestHeld = 4 * 1024 * 1024;
 
 /** Bytes held back until the end of a message is there. */
 export interface HeldBytes {
-  /** Holds them; false: there was no room for them. */
+  /** Holds them, in any case; false: it is too much now, and has to end. */
   readonly add: (bytes: Uint8Array) => boolean;
   /** All that is held. */
   readonly bytes: () => Buffer;

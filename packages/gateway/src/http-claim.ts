@@ -3,7 +3,7 @@ import { absent, type Fact, type Facts, known, type RequestFacts, unknown, unrea
 import type { RequestHead } from '@cofferdam/wire';
 import type { Gate } from './gate.ts';
 import { pathOf } from './http-head-text.ts';
-import { denial, denialUnread, type Settled } from './judgement.ts';
+import { denial, denialUnread, judge, type Settled } from './judgement.ts';
 import { mayCall } from './mcp-calls.ts';
 
 /** What one request says, as facts, and the name it is forwarded under. */
@@ -85,6 +85,10 @@ export const readRequest = (
   };
 };
 
+/** Nothing in its head denies it before the calls in its body are read. */
+export const mayReadCalls = (head: RequestHead, read: ReadRequest): boolean =>
+  read.denied === undefined && !head.upgrade.includes('websocket');
+
 /** What becomes of a request. `unread`: what is not known of the flow any more where it passes. */
 export interface SettledRequest {
   readonly judgement: Settled;
@@ -112,7 +116,10 @@ export const settleRequest = (
   if (read.denied === 'authority-mismatch') return unreadFor(misread, read.denied);
   // CONNECT and h2c are never lifted: what would pass then is a tunnel to wherever the server goes.
   if (read.denied !== undefined) return { judgement: denial(walked.rule, 'request', read.denied) };
-  const webSocket = head.upgrade.includes('websocket');
+  if (!head.upgrade.includes('websocket')) return { judgement: walked };
+  // A rule that denies some requests denies what may be those.
+  const inside = judge(gate, { ...facts, ...tunnelled });
+  if (inside.kind === 'deny' && gate.rule(inside.rule)?.action === 'deny') return { judgement: inside };
   const readsOn = gate.lifts(facts) || gate.rule(walked.rule)?.readsRequests === true;
-  return webSocket && readsOn ? unreadFor(tunnelled, 'request-unreadable') : { judgement: walked };
+  return readsOn ? unreadFor(tunnelled, 'request-unreadable') : { judgement: walked, unread: tunnelled };
 };

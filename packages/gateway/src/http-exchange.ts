@@ -119,6 +119,10 @@ export const forwardBody = async (
 /** What passes of a response in place of its content. */
 export interface BodyRewrite {
   readonly push: (content: Uint8Array) => Uint8Array;
+  /** Something is held back until more comes. */
+  readonly isHolding: () => boolean;
+  /** No more is taken. */
+  readonly isOver: () => boolean;
   /** No more will come. */
   readonly end: () => Uint8Array;
 }
@@ -186,7 +190,10 @@ const rewrittenHeadText = ({ status, reason, fields, keepAlive }: ResponseHead):
   return `${lines.join('\r\n')}\r\n\r\n`;
 };
 
-/** Of a response whose content is not passed as it is. */
+/** Milliseconds that a part of a response may be held back until the rest of it comes. */
+const heldAnswer = 30_000;
+
+/** Of a response whose content is not passed as it is. `closed`: nothing follows it on this connection. */
 const forwardRewritten = async (
   head: ResponseHead,
   rewrite: BodyRewrite,
@@ -195,36 +202,57 @@ const forwardRewritten = async (
 ): Promise<'end' | 'closed'> => {
   const scanner = createBodyScanner(head.framing);
   const send = async (content: Uint8Array): Promise<boolean> => content.length === 0 || client.write(chunk(content));
-  if (!(await client.write(Buffer.from(rewrittenHeadText(head), 'latin1')))) return 'closed';
-  let bytes: Uint8Array = new Uint8Array(0);
-  for (let isOver = false; !isOver; ) {
-    const progress = scanner.push(bytes);
-    if (progress.state === 'unreadable') return 'closed';
-    if (!(await send(rewrite.push(Buffer.concat(progress.data))))) return 'closed';
-    if (progress.state === 'end') {
-      upstream.unread(bytes.subarray(progress.consumed));
-      break;
+  const finish = async (): Promise<boolean> =>
+    (await send(rewrite.end())) && (await client.write(Buffer.from('0\r\n\r\n')));
+  let deadline: NodeJS.Timeout | undefined;
+  const push = (content: Uint8Array): Uint8Array => {
+    const left = rewrite.push(content);
+    if (left.length > 0 || !rewrite.isHolding()) {
+      clearTimeout(deadline);
+      deadline = undefined;
     }
-    const next = await upstream.read();
-    isOver = next === undefined && head.framing.kind === 'until-close';
-    if (next === undefined && !isOver) return 'closed';
-    bytes = next ?? bytes;
+    if (rewrite.isHolding()) deadline ??= setTimeout(upstream.reset, heldAnswer);
+    return left;
+  };
+  try {
+    if (!(await client.write(Buffer.from(rewrittenHeadText(head), 'latin1')))) return 'closed';
+    let bytes: Uint8Array = new Uint8Array(0);
+    for (;;) {
+      const progress = scanner.push(bytes);
+      if (progress.state === 'unreadable') return 'closed';
+      if (!(await send(push(Buffer.concat(progress.data))))) return 'closed';
+      if (rewrite.isOver()) {
+        await finish();
+        return 'closed';
+      }
+      if (progress.state === 'end') {
+        upstream.unread(bytes.subarray(progress.consumed));
+        return (await finish()) ? 'end' : 'closed';
+      }
+      const next = await upstream.read();
+      if (next === undefined) {
+        if (head.framing.kind === 'until-close') await finish();
+        return 'closed';
+      }
+      bytes = next;
+    }
+  } finally {
+    clearTimeout(deadline);
   }
-  const done = (await send(rewrite.end())) && (await client.write(Buffer.from('0\r\n\r\n')));
-  return done ? 'end' : 'closed';
 };
 
 /**
  * Forwards the response to one request, interim ones before it, as it came. It is read only to find its end; one that cannot be
- * read is passed until the server closes, and no further request is taken on the connection. `rewriteOf`: where what is in it does not pass as it is;
- * then one that cannot be read does not pass at all.
+ * read is passed until the server closes, and no further request is taken on the connection. `rewriteOf`: what passes in place of what is in it; `isListing`: one
+ * that cannot be read does not pass.
  */
 export const forwardResponse = async (
   method: string,
   mayUpgrade: boolean,
   upstream: ByteStream,
   client: ByteStream,
-  rewriteOf?: (head: ResponseHead) => BodyRewrite | undefined,
+  rewriteOf: (head: ResponseHead) => BodyRewrite | undefined,
+  isListing: boolean,
 ): Promise<ForwardedResponse> => {
   for (;;) {
     const reader = createResponseHeadReader(method);
@@ -238,7 +266,7 @@ export const forwardResponse = async (
     }
     const all = Buffer.concat(pieces);
     if (seen.state === 'unreadable') {
-      if (rewriteOf !== undefined) return { end: 'broken' };
+      if (isListing) return { end: 'broken' };
       if (await client.write(all)) await passUntilClose(upstream, client);
       return { end: 'close' };
     }
@@ -246,7 +274,7 @@ export const forwardResponse = async (
     const { status } = head;
     if (head.meaning === 'switched' && !mayUpgrade) return { end: 'broken', status };
     upstream.unread(all.subarray(headLength));
-    const rewrite = head.meaning === 'final' ? rewriteOf?.(head) : undefined;
+    const rewrite = head.meaning === 'final' ? rewriteOf(head) : undefined;
     if (rewrite !== undefined) {
       const end = await forwardRewritten(head, rewrite, upstream, client);
       return { end: end === 'end' && head.keepAlive ? 'keep' : 'close', status };

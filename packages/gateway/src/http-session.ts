@@ -1,27 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { DomainName } from '@cofferdam/net';
 import { absent, type Fact, type Facts, known, type Reason, unreadable } from '@cofferdam/verdict';
-import type { RequestHead, ResponseHead } from '@cofferdam/wire';
+import type { RequestHead } from '@cofferdam/wire';
 import { closeGently } from './byte-stream.ts';
 import { nothingRead } from './first-facts.ts';
 import type { FlowLog } from './flow-log.ts';
 import type { Hold, OpenHold } from './held-bytes.ts';
-import { authorityFor, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
+import { authorityFor, mayReadCalls, type ReadRequest, readRequest, schemeOf, settleRequest } from './http-claim.ts';
 import { callDenialResponse, type DeniedRequest, denialResponse, type OwnAnswer } from './http-denial.ts';
-import {
-  type BodyRewrite,
-  createRequestBody,
-  forwardBody,
-  forwardResponse,
-  nextHead,
-  type RequestBody,
-} from './http-exchange.ts';
+import { createRequestBody, forwardBody, forwardResponse, nextHead, type RequestBody } from './http-exchange.ts';
 import { requestHeadText } from './http-head-text.ts';
-import { denial, type Settled, settleFacts, waitsForCalls } from './judgement.ts';
+import { denial, type Settled, waitsForCalls } from './judgement.ts';
 import { factsOfMessage, type ReadCalls, readCalls } from './mcp-calls.ts';
 import type { ProxiedFlow } from './proxied-flow.ts';
 import { splice } from './splice.ts';
-import { createToolList, listingCall, listKind } from './tool-list.ts';
+import { createAnswerRewrite } from './tool-answers.ts';
 
 export interface HttpSessionOptions {
   readonly log: FlowLog;
@@ -78,8 +71,10 @@ const without = (head: RequestHead, names: readonly string[]): RequestHead => ({
 });
 
 /** Who held the body back has said already that it may come; and who reads the answer reads it as it is. */
-const asForwarded = (head: RequestHead, isHeld: boolean, isListing: boolean): RequestHead =>
-  without(head, [...(isHeld ? ['expect'] : []), ...(isListing ? ['accept-encoding'] : [])]);
+const asForwarded = (head: RequestHead, isHeld: boolean, isListing: boolean): RequestHead => {
+  const left = without(head, [...(isHeld ? ['expect'] : []), ...(isListing ? ['accept-encoding'] : [])]);
+  return isListing ? { ...left, fields: [...left.fields, { name: 'Accept-Encoding', value: 'identity' }] } : left;
+};
 
 /**
  * HTTP on one connection, plain or inside TLS that was opened: each request is judged by itself, one after the other, and only then forwarded. Requests sent
@@ -94,6 +89,10 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
   const tls = scheme === 'https' ? known(true as const) : absent;
 
   const agent = flow.subject.agent?.name ?? '';
+  // Nobody reads any more what the destination has still to say, however long it takes to.
+  void client.closed.then(() => {
+    if (client.failed()) upstream.reset();
+  });
 
   const judgeRequest = async (head: RequestHead, body: RequestBody, hold: Hold): Promise<JudgedRequest> => {
     const start = log.now();
@@ -107,16 +106,15 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       const facts = flow.facts();
       // Without one the walk has denied it.
       const settled = gate === undefined ? { judgement: walked } : settleRequest(head, read, walked, gate, facts);
-      flow.note(settled.judgement);
       const record = log.draft({ ...flow.subject, id: log.nextId(), start }, gate, facts, settled.judgement);
       return { ...settled, record };
     };
     const gate = flow.gate();
     const waits =
-      gate !== undefined && read.denied === undefined && waitsForCalls(gate, { ...flow.facts(), at: log.now() });
+      gate !== undefined && mayReadCalls(head, read) && waitsForCalls(gate, { ...flow.facts(), at: log.now() });
     if (!waits) return { read, judged: [settle('request-unreadable')] };
     if (head.expectsContinue) await client.write(Buffer.from('HTTP/1.1 100 Continue\r\n\r\n'));
-    const calls = await readCalls(head, body, hold, options.headTimeout);
+    const calls = await flow.readBody(() => readCalls(head, body, hold, options.headTimeout));
     if (calls.kind !== 'calls') {
       if (calls.kind === 'unreadable') flow.learn({ mcp: unreadable });
       return { read, calls, judged: [settle(reasonOfUnread[calls.kind])] };
@@ -128,15 +126,11 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       judged.push(one);
       if (one.judgement.kind === 'deny') break;
     }
+    flow.learnCalls(calls.messages.map(factsOfMessage));
     return { read, calls, judged };
   };
 
-  /** By the plan in force, where the last request went. */
-  const mayCallTool = (tool: string): boolean => {
-    const gate = flow.gate();
-    const facts = { ...flow.facts(), at: log.now(), mcp: known({ method: 'tools/call', tool }) };
-    return gate !== undefined && settleFacts(gate, facts, 'request-unreadable').kind === 'permit';
-  };
+  const answerRewrite = createAnswerRewrite(flow, log.now);
 
   const unreadableHead = async (): Promise<'done'> => {
     flow.learn({
@@ -158,26 +152,30 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
   };
 
   const exchange = async (head: RequestHead): Promise<'next' | 'done'> => {
-    const hold = options.hold(agent);
+    const [hold, answerHold] = [options.hold(agent), options.hold(agent)];
     try {
-      return await exchangeWith(head, hold);
+      return await exchangeWith(head, hold, answerHold);
     } finally {
       hold.release();
+      answerHold.release();
     }
   };
 
-  const exchangeWith = async (head: RequestHead, hold: Hold): Promise<'next' | 'done'> => {
+  const exchangeWith = async (head: RequestHead, hold: Hold, answerHold: Hold): Promise<'next' | 'done'> => {
     const before = { toDestination: upstream.sent(), toAgent: client.sent() };
     const body = createRequestBody(head, client);
     const { read, judged, calls } = await judgeRequest(head, body, hold);
     const last = judged.at(-1)!;
     const { judgement, unread } = last;
+    // Of a batch that is denied nothing passes.
+    const told = judgement.kind === 'deny' ? [last] : judged;
+    for (const one of told) flow.note(one.judgement);
     // The record says what was written; plans to come do not rest on it.
     if (judgement.kind === 'permit' && unread !== undefined) flow.learn(unread);
     const record = (status?: number): void => {
       let payload = { toDestination: upstream.sent() - before.toDestination, toAgent: client.sent() - before.toAgent };
-      // Of a batch that was denied nothing passed; of one that passed each call has its record, and the first the bytes.
-      for (const one of judgement.kind === 'deny' ? [last] : judged) {
+      // Of a batch each call has its record, and the first the bytes.
+      for (const one of told) {
         one.record(payload, {
           kind: 'request',
           flow: flow.subject.id,
@@ -195,14 +193,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       await answer(flow, response, options.linger);
       return 'done';
     }
-    const listing = calls?.kind === 'calls' ? listingCall(calls.messages) : undefined;
-    const answerHold = options.hold(agent);
-    const rewriteOf =
-      listing &&
-      ((answered: ResponseHead): BodyRewrite | undefined => {
-        const kind = listKind(answered);
-        return kind && createToolList(kind, { permits: mayCallTool, id: listing.id, hold: answerHold });
-      });
+    const { isListing, rewriteOf } = answerRewrite(calls, answerHold);
     // A path without canonical form passes only where monitoring lifted its denial, or no rule looks at it: as it came.
     const path = read.path ?? head.target.raw;
     const { destinationPort } = flow.facts();
@@ -210,7 +201,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       !(await upstream.write(
         Buffer.from(
           requestHeadText(
-            asForwarded(head, calls !== undefined, listing !== undefined),
+            asForwarded(head, calls !== undefined, isListing),
             path,
             authorityFor(read.name, scheme, destinationPort),
           ),
@@ -230,8 +221,7 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
       else if (end === 'closed') upstream.reset();
     });
     const mayUpgrade = head.upgrade.includes('websocket');
-    const { end, status } = await forwardResponse(head.method, mayUpgrade, upstream, client, rewriteOf);
-    answerHold.release();
+    const { end, status } = await forwardResponse(head.method, mayUpgrade, upstream, client, rewriteOf, isListing);
     if (end === 'switched') {
       await passing;
       await splice(client, upstream);

@@ -1,5 +1,12 @@
 import type { McpFacts } from '@cofferdam/verdict';
-import { fieldValues, type McpMessage, type RequestHead, readMcpBody } from '@cofferdam/wire';
+import {
+  fieldTokens,
+  fieldValues,
+  type HttpField,
+  type McpMessage,
+  type RequestHead,
+  readMcpBody,
+} from '@cofferdam/wire';
 import { createHeldBytes, type Hold } from './held-bytes.ts';
 import type { RequestBody } from './http-exchange.ts';
 
@@ -15,8 +22,15 @@ export const factsOfMessage = (message: McpMessage): McpFacts => {
 /** `application/json`, in UTF-8, which is what JSON is written in (RFC 8259, 8.1). */
 const jsonType = /^application\/json[ \t]*(;[ \t]*charset[ \t]*=[ \t]*("utf-8"|utf-8)[ \t]*)?$/i;
 
+/** Without those that `Connection` names, which end here (RFC 9110, 7.6.1). */
+const forwarded = (fields: readonly HttpField[]): readonly HttpField[] => {
+  const named = new Set(fieldTokens(fields, 'connection'));
+  return fields.filter(({ name }) => !named.has(name.toLowerCase()));
+};
+
 /** Its body is JSON that nobody has to decode first: what MCP's Streamable HTTP sends. */
-export const mayCall = ({ method, version, fields, framing }: RequestHead): boolean => {
+export const mayCall = ({ method, version, fields: all, framing }: RequestHead): boolean => {
+  const fields = forwarded(all);
   const [type, ...others] = fieldValues(fields, 'content-type');
   return (
     method === 'POST' &&
@@ -38,7 +52,8 @@ const fieldText = (value: string): string => {
  * What the head says of the call, since MCP of 2026-07-28, is what the body says: there may be servers, and what stands before them, that go by the
  * head alone. A head that says nothing agrees.
  */
-const agrees = ({ fields }: RequestHead, messages: readonly McpMessage[]): boolean => {
+const agrees = ({ fields: all }: RequestHead, messages: readonly McpMessage[]): boolean => {
+  const fields = forwarded(all);
   const [methods, names] = [fieldValues(fields, 'mcp-method'), fieldValues(fields, 'mcp-name')];
   if (methods.length === 0 && names.length === 0) return true;
   const [only, ...others] = messages;
@@ -46,6 +61,12 @@ const agrees = ({ fields }: RequestHead, messages: readonly McpMessage[]): boole
   if (methods.length > 0 && methods[0] !== only.method) return false;
   return names.length === 0 || only.tool === undefined || fieldText(names[0]!) === only.tool;
 };
+
+/** The ids of those that list tools. */
+export const listings = (messages: readonly McpMessage[]): readonly (string | number)[] =>
+  messages.flatMap((one) =>
+    one.kind === 'call' && one.method === 'tools/list' && one.id !== undefined ? [one.id] : [],
+  );
 
 export type ReadCalls =
   | { readonly kind: 'calls'; readonly isBatch: boolean; readonly messages: readonly McpMessage[] }

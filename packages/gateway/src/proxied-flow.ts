@@ -1,4 +1,4 @@
-import type { Facts, Treatment } from '@cofferdam/verdict';
+import { type Facts, known as knownFact, type McpFacts, type Treatment } from '@cofferdam/verdict';
 import type { ByteStream } from './byte-stream.ts';
 import { factsOfFirst } from './first-facts.ts';
 import type { FlowLog, FlowSubject } from './flow-log.ts';
@@ -7,6 +7,7 @@ import {
   denial,
   denialUnread,
   isOpened,
+  type Judgement,
   judge,
   liftable,
   type Named,
@@ -30,6 +31,10 @@ export interface ProxiedFlow {
   readonly goOnInside: (client: ByteStream, upstream: ByteStream) => void;
   readonly facts: () => Facts;
   readonly learn: (facts: Partial<Facts>) => void;
+  /** The calls of a request that passes, each of which a plan to come may deny. */
+  readonly learnCalls: (calls: readonly McpFacts[]) => void;
+  /** A body is being read: what it says is not known yet, and will be. */
+  readonly readBody: <T>(read: () => Promise<T>) => Promise<T>;
   /** The client's hello holds an encrypted one. */
   readonly learnEncrypted: () => void;
   readonly gate: () => Gate | undefined;
@@ -51,6 +56,12 @@ export interface ProxiedFlow {
   readonly finish: () => void;
 }
 
+/** The first that is not permitted, else the last. */
+const judgeAll = (gate: Gate, all: readonly Facts[]): Judgement => {
+  const judged = all.map((facts) => judge(gate, facts));
+  return judged.find(({ kind }) => kind !== 'permit') ?? judged.at(-1)!;
+};
+
 export const createProxiedFlow = (parts: {
   readonly subject: FlowSubject;
   readonly facts: Facts;
@@ -69,6 +80,8 @@ export const createProxiedFlow = (parts: {
   let decidedBy: Gate | undefined;
   let started = false;
   let encrypted = false;
+  let isReading = false;
+  let calls: readonly McpFacts[] = [];
 
   const payload = () => ({ toDestination: upstream.sent(), toAgent: client.sent() });
 
@@ -134,6 +147,18 @@ export const createProxiedFlow = (parts: {
     facts: () => known,
     learn: (more) => {
       known = { ...known, ...more };
+      calls = [];
+    },
+    learnCalls: (list) => {
+      calls = list;
+    },
+    async readBody(read) {
+      isReading = true;
+      try {
+        return await read();
+      } finally {
+        isReading = false;
+      }
     },
     learnEncrypted: () => {
       encrypted = true;
@@ -156,7 +181,11 @@ export const createProxiedFlow = (parts: {
       const now = gate();
       // No plan is no reason to cut: the last good one stays in force until another replaces it.
       if (now === undefined) return;
-      const judged = judge(now, { ...known, at: log.now() });
+      const facts = { ...known, at: log.now() };
+      const judged = judgeAll(
+        now,
+        calls.length < 2 ? [facts] : calls.map((mcp) => ({ ...facts, mcp: knownFact(mcp) })),
+      );
       const again = encrypted && judged.kind !== 'undecided' ? refuseEncrypted(now, judged) : judged;
       // From now on it is this plan that permits it. A flow that lives long keeps no plan that is no longer in force.
       const goOn = (judgement: Settled): void => {
@@ -165,8 +194,8 @@ export const createProxiedFlow = (parts: {
         decidedBy = now;
       };
       if (again.kind === 'permit') return goOn(again);
-      // What waits for its first bytes goes on waiting for them.
-      if (again.kind === 'undecided' && verdict === undefined) return;
+      // What waits for its first bytes, or for the rest of a body, goes on waiting for them.
+      if (again.kind === 'undecided' && (verdict === undefined || isReading)) return;
       // Only what the first plan let pass unread is missing here, and an unopened request never counts as absent.
       const judgement =
         again.kind === 'undecided'

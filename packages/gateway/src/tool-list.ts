@@ -1,42 +1,63 @@
-import { fieldValues, type McpMessage, type ResponseHead, readJson } from '@cofferdam/wire';
+import {
+  envelope,
+  fieldTokens,
+  fieldValues,
+  hasMistakable,
+  isMembers,
+  type ResponseHead,
+  readJson,
+} from '@cofferdam/wire';
 import { createHeldBytes, type Hold } from './held-bytes.ts';
 import type { BodyRewrite } from './http-exchange.ts';
 
 export interface ToolListOptions {
   readonly permits: (tool: string) => boolean;
-  /** Of the call; absent: it waits for no answer. */
-  readonly id: string | number | undefined;
+  /** Of the calls that wait for this answer; none: it is a stream in which it may come again. */
+  readonly ids: readonly (string | number)[];
+  readonly isBatch: boolean;
   readonly hold: Hold;
 }
 
-type Kind = 'json' | 'events' | 'unreadable';
+export type ListKind = 'json' | 'events' | 'unreadable';
 
-/** What a response is, by its head. Undefined: no answer to a call, which passes as it is. */
-export const listKind = ({ status, fields, framing }: ResponseHead): Kind | undefined => {
-  if (status < 200 || status > 299 || framing.kind === 'none') return undefined;
+/** How an answer with tools in it is read, by its head. Undefined: there are none in it, and it passes as it is. */
+export const listKind = ({ status, fields, framing }: ResponseHead): ListKind | undefined => {
+  const isEmpty = framing.kind === 'none' || (framing.kind === 'length' && framing.length === 0);
+  if (status < 200 || status > 299 || isEmpty) return undefined;
   const [type = '', ...others] = fieldValues(fields, 'content-type');
-  if (others.length > 0 || fieldValues(fields, 'content-encoding').length > 0) return 'unreadable';
-  const [essence] = type.toLowerCase().split(';');
-  return essence?.trim() === 'application/json'
-    ? 'json'
-    : essence?.trim() === 'text/event-stream'
-      ? 'events'
-      : 'unreadable';
+  const [essence = ''] = type.toLowerCase().split(';');
+  const kind = { 'application/json': 'json', 'text/event-stream': 'events' }[essence.trim()] as ListKind | undefined;
+  // To a call that waits for no answer there may be any words.
+  if (kind === undefined && status === 202) return undefined;
+  const isEncoded = fieldTokens(fields, 'content-encoding').some((coding) => coding !== 'identity');
+  return others.length > 0 || isEncoded ? 'unreadable' : (kind ?? 'unreadable');
 };
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+/** Tools of one list. Ours: no model can choose among more. */
+const mostTools = 2000;
 
-/** Without the tools that may not be called; the same value where there are none. */
+const ofResult: ReadonlySet<string> = new Set(['tools']);
+const ofTool: ReadonlySet<string> = new Set(['name']);
+
+/** Without the tools that may not be called; the same value where there are none. Undefined: who reads it may see others than we do. */
 const shortened = (value: unknown, permits: (tool: string) => boolean): unknown => {
   if (Array.isArray(value)) {
     const list = value.map((one) => shortened(one, permits));
+    if (list.includes(undefined)) return undefined;
     return list.some((one, i) => one !== value[i]) ? list : value;
   }
-  if (!isObject(value) || !isObject(value.result) || !Array.isArray(value.result.tools)) return value;
-  const { tools } = value.result;
-  const left = tools.filter((tool) => isObject(tool) && typeof tool.name === 'string' && permits(tool.name));
-  return left.length === tools.length ? value : { ...value, result: { ...value.result, tools: left } };
+  if (!isMembers(value)) return value;
+  if (hasMistakable(value, envelope)) return undefined;
+  const { result } = value;
+  if (!isMembers(result)) return value;
+  if (hasMistakable(result, ofResult)) return undefined;
+  if (!Object.hasOwn(result, 'tools')) return value;
+  const { tools } = result;
+  if (!Array.isArray(tools) || tools.length > mostTools) return undefined;
+  const left = tools.filter(
+    (tool) => isMembers(tool) && !hasMistakable(tool, ofTool) && typeof tool.name === 'string' && permits(tool.name),
+  );
+  return left.length === tools.length ? value : { ...value, result: { ...result, tools: left } };
 };
 
 const none = new Uint8Array(0);
@@ -45,31 +66,38 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** JSON-RPC 2.0, 5.1: an internal error, which this is to the caller. */
 const internalError = -32_603;
 
-const errorText = (id: ToolListOptions['id']): string =>
-  JSON.stringify({
-    jsonrpc: '2.0',
-    id: id ?? null,
-    error: { code: internalError, message: 'the gateway could not read the list of tools that the server sent' },
-  });
+const errorText = (ids: ToolListOptions['ids'], isBatch: boolean): string => {
+  const message = 'the gateway could not read the list of tools that the server sent';
+  const errors = ids.map((id) => ({ jsonrpc: '2.0', id, error: { code: internalError, message } }));
+  return JSON.stringify(isBatch ? errors : (errors[0] ?? null));
+};
 
 /** `undefined`: it cannot be read. */
 const shortenedText = (content: Uint8Array, permits: (tool: string) => boolean): string | undefined => {
   const read = readJson(content);
   if (!read.ok) return undefined;
   const left = shortened(read.value, permits);
+  if (left === undefined) return undefined;
   // As it came: numbers may have more digits than they keep here.
   return left === read.value ? utf8.decode(content) : JSON.stringify(left);
 };
 
-const createJsonList = ({ permits, id, hold }: ToolListOptions): BodyRewrite => {
+const createJsonList = ({ permits, ids, isBatch, hold }: ToolListOptions): BodyRewrite => {
   const held = createHeldBytes(hold);
-  let fits = true;
+  let failed = false;
+  const end = (): Uint8Array => {
+    const text = failed ? undefined : shortenedText(held.bytes(), permits);
+    held.drop(held.bytes().length);
+    return Buffer.from(text ?? errorText(ids, isBatch));
+  };
   return {
     push(content) {
-      if (fits) fits = held.add(content);
+      if (!held.add(content)) failed = true;
       return none;
     },
-    end: () => Buffer.from((fits ? shortenedText(held.bytes(), permits) : undefined) ?? errorText(id)),
+    isHolding: () => held.bytes().length > 0,
+    isOver: () => failed,
+    end,
   };
 };
 
@@ -99,8 +127,18 @@ const createEventEnd = () => {
   };
 };
 
-/** The event without the tools that may not be called. Undefined: it cannot be read. */
-const shortenedEvent = (event: Buffer, permits: (tool: string) => boolean): Uint8Array | undefined => {
+/** As it may stand in JSON, and is the end of a line to some who read events. */
+const lineEnds = /[\u0085\u2028\u2029]/g;
+const escaped = (sign: string): string => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`;
+
+/** Fields of an event beside its data, where they say nothing else to anybody. */
+const plainField = /^(event|id|retry):[\x20-\x7e]*$/;
+
+/**
+ * The event without the tools that may not be called, written anew from what was read here: others split lines in other places. Undefined: it cannot be
+ * read.
+ */
+const shortenedEvent = (event: Buffer, permits: (tool: string) => boolean): string | undefined => {
   let text: string;
   try {
     text = utf8.decode(event).replace(/^\ufeff/, '');
@@ -110,23 +148,23 @@ const shortenedEvent = (event: Buffer, permits: (tool: string) => boolean): Uint
   const lines = text.split(/\r\n|\n|\r/);
   const isData = (line: string): boolean => line === 'data' || line.startsWith('data:');
   const data = lines.filter(isData).map((line) => line.slice(5).replace(/^ /, ''));
-  // Comments, and events that only say where the stream can be taken up again.
-  if (data.join('').trim() === '') return event;
-  const before = Buffer.from(data.join('\n'));
-  const after = shortenedText(before, permits);
+  const others = lines.flatMap((line) => (plainField.test(line) ? [line] : line.startsWith(':') ? [':'] : []));
+  const isEmpty = data.join('').trim() === '';
+  // Events may only say where the stream can be taken up again.
+  const after = isEmpty ? '' : shortenedText(Buffer.from(data.join('\n')), permits);
   if (after === undefined) return undefined;
-  if (after === before.toString()) return event;
-  const others = lines.filter((line) => line !== '' && !isData(line));
-  return Buffer.from([...others, `data: ${after}`, '', ''].join('\n'));
+  const written = data.length === 0 ? [] : after.split('\n').map((line) => `data: ${line.replace(lineEnds, escaped)}`);
+  return [...others, ...written, '', ''].join('\n');
 };
 
-const createEventList = ({ permits, id, hold }: ToolListOptions): BodyRewrite => {
+const createEventList = ({ permits, ids, isBatch, hold }: ToolListOptions): BodyRewrite => {
   const held = createHeldBytes(hold);
   const eventEnd = createEventEnd();
   let isOver = false;
   const fail = (): Uint8Array => {
     isOver = true;
-    return Buffer.from(`data: ${errorText(id)}\n\n`);
+    held.drop(held.bytes().length);
+    return ids.length === 0 ? none : Buffer.from(`data: ${errorText(ids, isBatch)}\n\n`);
   };
   return {
     push(content) {
@@ -137,33 +175,38 @@ const createEventList = ({ permits, id, hold }: ToolListOptions): BodyRewrite =>
       let done = 0;
       for (let end = eventEnd(bytes); end !== undefined; end = eventEnd(bytes.subarray(done))) {
         const event = shortenedEvent(bytes.subarray(done, done + end), permits);
-        if (event === undefined) return Buffer.concat([...left, fail()]);
-        left.push(event);
+        // Where nobody waits for a list, it may be anything else.
+        if (event === undefined && ids.length > 0) return Buffer.concat([...left, fail()]);
+        left.push(event === undefined ? bytes.subarray(done, done + end) : Buffer.from(event));
         done += end;
       }
       if (done > 0) held.drop(done);
       return Buffer.concat(left);
     },
-    // What no empty line ends is no event.
-    end: () => none,
+    isHolding: () => held.bytes().length > 0,
+    isOver: () => isOver,
+    // A last carriage return is the end of a line after all; what no empty line ends is no event.
+    end() {
+      const rest = held.bytes();
+      if (isOver || !/(^|[\r\n])\r$/.test(rest.toString('latin1'))) return none;
+      const event = shortenedEvent(rest, permits);
+      if (event !== undefined) return Buffer.from(event);
+      return ids.length > 0 ? fail() : rest;
+    },
   };
 };
+
+const createUnread = ({ ids, isBatch }: ToolListOptions): BodyRewrite => ({
+  push: () => none,
+  isHolding: () => false,
+  isOver: () => true,
+  end: () => Buffer.from(errorText(ids, isBatch)),
+});
+
+const kinds = { json: createJsonList, events: createEventList, unreadable: createUnread } as const;
 
 /**
  * Of the content of a response to `tools/list`, what is left of it: the tools that may be called. An agent that does not see a tool does not try it,
  * and does not read what its description says to do. A response that cannot be read is an error of the call.
  */
-export const createToolList = (kind: Kind, options: ToolListOptions): BodyRewrite =>
-  kind === 'json'
-    ? createJsonList(options)
-    : kind === 'events'
-      ? createEventList(options)
-      : { push: () => none, end: () => Buffer.from(errorText(options.id)) };
-
-/** The id of the one call in `messages` that lists tools. Undefined: none does. */
-export const listingCall = (
-  messages: readonly McpMessage[],
-): { readonly id: string | number | undefined } | undefined => {
-  const found = messages.find((one) => one.kind === 'call' && one.method === 'tools/list');
-  return found?.kind === 'call' ? { id: found.id } : undefined;
-};
+export const createToolList = (kind: ListKind, options: ToolListOptions): BodyRewrite => kinds[kind](options);

@@ -1,7 +1,9 @@
 /** Calls of MCP, which rules speak of and which stand in the bodies of requests: a real server, and raw clients that try to hide them. */
 import assert from 'node:assert/strict';
 import { createServer, type RequestListener } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { syntheticWays } from '../src/arrival.ts';
 import { createHolds, longestHeld } from '../src/held-bytes.ts';
@@ -267,6 +269,17 @@ describe('what cannot be read', () => {
     ]);
   });
 
+  test('in a WebSocket is denied by a rule of calls, since nobody reads it', async () => {
+    const never = { name: 'never', action: 'deny', web: ['tools'], mcp: { tools: ['delete_repo'] } };
+    const upgrade = `GET /ws HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+    const { one, got } = await start([never, { name: 'all', web: ['tools'] }]);
+    assert.equal(answerOf(await converse(one.port, [upgrade])).status, 403);
+    assert.deepEqual([got, called(one)], [[], ['deny rule-denies never: absent']]);
+    const control = await start([{ name: 'all', web: ['tools'] }]);
+    await converse(control.one.port, [upgrade], { half: true });
+    assert.equal(control.got.length, 1);
+  });
+
   test('of a monitored agent it arrives whole, and its record says why it would not', async () => {
     const { one, got } = await start([search], { containment: 'monitor' });
     const text = JSON.stringify('x'.repeat(longestHeld + 100_000));
@@ -287,6 +300,62 @@ describe('what cannot be read', () => {
     await until(() => called(one).length > 0);
     assert.deepEqual([got, called(one)], [[], ['deny undecided-closed search: unknown']]);
   });
+});
+
+describe('another plan', () => {
+  const sketchOf = (revision: number, rules: Sketch['rules']): Sketch => ({
+    mode: 'synthetic',
+    web: { tools: [host] },
+    rules,
+    revision,
+  });
+
+  test('that comes while a body is held back is the one that judges it', async () => {
+    for (const [rules, expected] of [
+      [[search], 'permit rule search: tools/call search_code'],
+      [[handshake], 'deny no-rule default: tools/call search_code'],
+    ] as const) {
+      const { one } = await start([search]);
+      const [first, second] = [post(call('search_code')), post(call('search_code', 2), [last])];
+      const talk = converse(one.port, [first, '', second.slice(0, -9), '', '', second.slice(-9)], { gap: 60 });
+      await until(() => called(one).length === 1);
+      await pause(120);
+      one.gate = compiledGate(sketchOf(2, rules));
+      one.proxy.rejudge();
+      await talk;
+      assert.equal(called(one)[1], expected);
+    }
+  });
+
+  test('that denies one call of a batch whose answer is on its way cuts it', async () => {
+    let answered: (() => void) | undefined;
+    const { one } = await start([handshake, search], {
+      answer: (_, res) => {
+        answered = () => res.end();
+        res.write('some');
+      },
+    });
+    const talk = converse(one.port, [post([message('initialize', {}, 1), call('search_code', 2)])]);
+    await until(() => answered !== undefined);
+    one.gate = compiledGate(sketchOf(2, [search]));
+    one.proxy.rejudge();
+    assert.equal((await talk).end, 'reset');
+    const ended = () => one.records.find(({ kind, end }) => kind === 'flow' && end !== undefined);
+    await until(() => ended() !== undefined);
+    assert.equal(ended()?.reason, 'flow-cut');
+  });
+});
+
+test('what is held back of an agent that is gone is let go', async () => {
+  const { one, got } = await start([{ name: 'lists', web: ['tools'], mcp: { methods: ['tools/list'] } }], {
+    answer: (_, res) => res.setHeader('Content-Type', 'application/json').write('{'),
+  });
+  const socket = connect(one.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write(post(message('tools/list', {}, 1)));
+  await until(() => got.length === 1);
+  socket.resetAndDestroy();
+  await until(() => one.holding() === 0);
 });
 
 describe('the answer to `tools/list`', () => {
@@ -316,6 +385,22 @@ describe('the answer to `tools/list`', () => {
       assert.ok(received.endsWith('\r\n0\r\n\r\n'), 'it is complete');
     });
 
+  test('that comes again in another stream has them too', async () => {
+    const get = { name: 'get', web: ['tools'], http: { methods: ['GET'] } };
+    const ask = `GET /mcp HTTP/1.1\r\nHost: ${host}\r\nLast-Event-ID: 7\r\n${last}\r\n\r\n`;
+    const { one } = await start([get, lists, search], { answer: answers['as events']! });
+    assert.deepEqual(shown((await converse(one.port, [ask])).received), ['search_code']);
+    const control = await start([get], { answer: answers['as events']! });
+    assert.deepEqual(shown((await converse(control.one.port, [ask])).received), ['search_code', 'delete_repo']);
+  });
+
+  test('is whole for a monitored agent, whatever it is', async () => {
+    for (const answer of [answers['as JSON']!, ((_, res) => res.end(text)) satisfies RequestListener]) {
+      const { one } = await start([lists, search], { answer, containment: 'monitor' });
+      assert.deepEqual(shown((await converse(one.port, [ask(last)])).received), ['search_code', 'delete_repo']);
+    }
+  });
+
   test('control: with no rule about calls it passes as it came', async () => {
     const { one } = await start([{ name: 'all', web: ['tools'] }], { answer: answers['as JSON']! });
     assert.deepEqual(shown((await converse(one.port, [ask(last)])).received), ['search_code', 'delete_repo']);
@@ -328,7 +413,7 @@ describe('the answer to `tools/list`', () => {
       },
     });
     const { received } = await converse(one.port, [ask('Accept-Encoding: gzip', last)]);
-    assert.equal(got[0]?.headers['accept-encoding'], undefined);
+    assert.equal(got[0]?.headers['accept-encoding'], 'identity');
     assert.match(received, /"error":\{"code":-32603/);
   });
 

@@ -83,7 +83,7 @@ export {
   type ResponseHeadState,
 } from './http-response.ts';
 export type { RequestTarget } from './http-target.ts';
-export { type JsonFault, type JsonText, jsonLimits, readJson } from './json.ts';
+export { hasMistakable, isMembers, type JsonFault, type JsonText, jsonLimits, type Members, readJson } from './json.ts';
 export { longestLaxLine, mayBeRequest } from './lax-request.ts';
-export { type McpBody, type McpFault, type McpMessage, mcpLimits, readMcpBody } from './mcp-message.ts';
+export { envelope, type McpBody, type McpFault, type McpMessage, mcpLimits, readMcpBody } from './mcp-message.ts';
 export { looksLikeHttp, recognisedMethods } from './plain-http.ts';

@@ -1,4 +1,4 @@
-import { type JsonFault, readJson } from './json.ts';
+import { hasMistakable, isMembers, type JsonFault, type Members, readJson } from './json.ts';
 
 /** Bounds of MCP messages. Ours: the names of methods and tools are short, and batches were taken out of MCP again. */
 export const mcpLimits = {
@@ -30,20 +30,10 @@ export type McpBody =
   | { readonly ok: true; readonly isBatch: boolean; readonly messages: readonly McpMessage[] }
   | { readonly ok: false; readonly because: McpFault };
 
-type Members = Readonly<Record<string, unknown>>;
-
-const isObject = (value: unknown): value is Members =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 const member = (of: Members, name: string): unknown => (Object.hasOwn(of, name) ? of[name] : undefined);
 
-/** As Go's encoding/json does, among others: upper case first, so that the long s and the Kelvin sign fold too. */
-const folded = (name: string): string => name.toUpperCase().toLowerCase();
-
-const isMistakable = (of: Members, names: ReadonlySet<string>): boolean =>
-  Object.keys(of).some((name) => !names.has(name) && names.has(folded(name)));
-
-const envelope = new Set(['jsonrpc', 'id', 'method', 'params', 'result', 'error']);
+/** The members of a message of JSON-RPC. */
+export const envelope: ReadonlySet<string> = new Set(['jsonrpc', 'id', 'method', 'params', 'result', 'error']);
 const ofToolCall = new Set(['name', 'arguments']);
 
 /** Printable, so that no reader cuts it short and no record shows it as another. */
@@ -56,15 +46,15 @@ const isName = (value: unknown): value is string =>
   value.trim() === value;
 
 const toolOf = (params: unknown): { readonly tool: string } | McpFault => {
-  if (!isObject(params)) return 'tool';
-  if (isMistakable(params, ofToolCall)) return 'name-case';
+  if (!isMembers(params)) return 'tool';
+  if (hasMistakable(params, ofToolCall)) return 'name-case';
   const tool = member(params, 'name');
   return isName(tool) ? { tool } : 'tool';
 };
 
 const messageOf = (value: unknown): McpMessage | McpFault => {
-  if (!isObject(value)) return 'no-message';
-  if (isMistakable(value, envelope)) return 'name-case';
+  if (!isMembers(value)) return 'no-message';
+  if (hasMistakable(value, envelope)) return 'name-case';
   const [method, id] = [member(value, 'method'), member(value, 'id')];
   const answers = ['result', 'error'].filter((name) => Object.hasOwn(value, name)).length;
   if (member(value, 'jsonrpc') !== '2.0' || (method === undefined ? answers !== 1 : answers > 0)) return 'no-json-rpc';

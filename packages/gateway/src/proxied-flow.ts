@@ -52,7 +52,7 @@ export interface ProxiedFlow {
   readonly cut: (judgement: Settled) => void;
   /** Judges the recorded facts by the plan now in force, and cuts what it no longer permits. */
   readonly rejudge: () => void;
-  /** Writes the record of the end. */
+  /** Writes the record of the end, once. */
   readonly finish: () => void;
 }
 
@@ -81,6 +81,7 @@ export const createProxiedFlow = (parts: {
   let started = false;
   let encrypted = false;
   let isReading = false;
+  let finished = false;
   let calls: readonly McpFacts[] = [];
 
   const payload = () => ({ toDestination: upstream.sent(), toAgent: client.sent() });
@@ -206,6 +207,8 @@ export const createProxiedFlow = (parts: {
       end(judgement.reason === 'facts-unknown' ? judgement : { ...judgement, reason: 'flow-cut' });
     },
     finish: () => {
+      if (finished) return;
+      finished = true;
       const now = gate();
       const unsaid = { rule: 'default', stage: 'name', reason: 'undecided-closed' } as const;
       const last =

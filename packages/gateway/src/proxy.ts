@@ -59,7 +59,7 @@ export interface FlowProxy {
   /** Held now, of all agents, and by agent. */
   readonly connections: () => number;
   readonly held: () => ReadonlyMap<string, number>;
-  /** Cuts every flow. */
+  /** Cuts every flow, and writes the records of their ends. */
   readonly close: () => void;
 }
 
@@ -318,6 +318,8 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
     connections: () => [...connections.values()].reduce((sum, count) => sum + count, 0),
     held: () => connections,
     close: () => {
+      // Not when their sockets have closed: nobody writes records then.
+      for (const flow of live) flow.finish();
       for (const socket of sockets) socket.destroy();
     },
   };

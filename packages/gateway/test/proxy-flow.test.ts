@@ -383,3 +383,26 @@ describe('before anything is dialled', () => {
     serve.server.close();
   });
 });
+
+test('what lives when the gateway ends has its last record by then, and one', async () => {
+  const { server } = recordingServer((socket) => socket.on('data', (bytes) => socket.write(bytes)));
+  const one = await lab(
+    await listen(server),
+    gateOf(() => permit()),
+  );
+  const socket = connect(one.port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write('\0opaque');
+  await new Promise((resolve) => socket.once('data', resolve));
+  const ends = () => one.records.filter(({ end }) => end !== undefined);
+  assert.equal(ends().length, 0);
+  one.proxy.close();
+  assert.deepEqual(
+    ends().map(({ verdict, toDestination }) => [verdict, toDestination.bytes]),
+    [['permit', 7n]],
+  );
+  await until(() => one.holding() === 0);
+  assert.equal(ends().length, 1);
+  await one.close();
+  server.close();
+});

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { formatAddress } from '@cofferdam/net';
 import { contextOf, hello, icmp, request, silent, tcp, udp } from '@cofferdam/testkit';
-import type { Facts } from '@cofferdam/verdict';
+import { type Facts, type McpFacts, unreadable } from '@cofferdam/verdict';
 import {
   explainWalk,
   finalDecision,
@@ -48,6 +48,11 @@ const web = (name: string, claimed = name, address = site): Facts =>
   tcp(`${address} port 443`, { named: name, ...hello(claimed) });
 const plain = (name: string, line: string, address: string): Facts =>
   tcp(`${address} port 80`, { named: name, ...request(line) });
+/** In TLS that was opened. */
+const read = (line: string, mcp?: McpFacts): Facts =>
+  tcp(`${site} port 443`, { named: new URL(line.split(' ')[1]!).host, ...request(line, mcp) });
+const called = (method: string, tool?: string): Facts =>
+  read('POST https://api.githubcopilot.com/mcp/', { method, ...(tool === undefined ? {} : { tool }) });
 const row = (agent: string, flow: Facts, says: string): Row => ({ agent, flow, says });
 
 const denied = 'deny default no-rule';
@@ -138,6 +143,22 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
       plain('wiki.internal.example', 'POST http://wiki.internal.example/pages/on-call', '10.20.0.20'),
       denied,
     ),
+  ],
+  'remote-tools': [
+    row('issue-agent', read('GET https://api.github.com/repos/acme/shop/issues/7'), 'permit read-our-repositories'),
+    row('issue-agent', read('GET https://api.github.com/repos/evil/drop'), denied),
+    row('issue-agent', read('DELETE https://api.github.com/repos/acme/shop'), denied),
+    row('issue-agent', called('tools/list'), 'permit tools-handshake'),
+    row('issue-agent', called('tools/call', 'search_code'), 'permit tools-that-read'),
+    row('issue-agent', called('tools/call', 'create_gist'), denied),
+    row('issue-agent', read('GET https://api.githubcopilot.com/mcp/'), 'permit tools-session'),
+    row(
+      'issue-agent',
+      { ...read('GET https://api.githubcopilot.com/mcp/'), mcp: unreadable },
+      'deny no-call-elsewhere rule-denies',
+    ),
+    row('issue-agent', web('api.anthropic.com'), 'permit model'),
+    row('issue-agent', web('gist.github.com'), denied),
   ],
   'langgraph-subnets': [
     row('worker-1', web('api.openai.com'), 'permit model'),

@@ -111,7 +111,8 @@ const planRule = (
   };
 };
 
-const httpOf = ({ methods, paths }: NonNullable<Rule['http']>): NonNullable<PlanRule['http']> => ({
+const httpOf = ({ methods, paths, websocket }: NonNullable<Rule['http']>): NonNullable<PlanRule['http']> => ({
   ...(methods === undefined ? {} : { methods }),
   ...(paths === undefined ? {} : { paths: paths.map(({ text }) => text) }),
+  ...(websocket === undefined ? {} : { websocket }),
 });

@@ -10,6 +10,8 @@ export interface GateRule {
   readonly log: 'start' | 'end' | 'both' | 'none';
   /** Has `http`, `mcp` or URL patterns: it permits requests, never bytes that are not read. */
   readonly readsRequests: boolean;
+  /** Permits what passes in a WebSocket, which is no requests. */
+  readonly permitsWebSocket: boolean;
   /** Permits no TLS with an encrypted ClientHello. */
   readonly refusesEch: boolean;
   readonly decrypt: Decrypt;

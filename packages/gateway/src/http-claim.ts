@@ -3,7 +3,7 @@ import { absent, type Fact, type Facts, known, type RequestFacts, unknown, unrea
 import type { RequestHead } from '@cofferdam/wire';
 import type { Gate } from './gate.ts';
 import { pathOf } from './http-head-text.ts';
-import { denial, denialUnread, judge, type Settled } from './judgement.ts';
+import { denial, denialUnread, judgeTunnel, type Settled } from './judgement.ts';
 import { mayCall } from './mcp-calls.ts';
 
 /** What one request says, as facts, and the name it is forwarded under. */
@@ -93,12 +93,12 @@ export const mayReadCalls = (head: RequestHead, read: ReadRequest): boolean =>
 export interface SettledRequest {
   readonly judgement: Settled;
   readonly unread?: Partial<Facts>;
+  /** Where it passes nothing is read after it. */
+  readonly isTunnel?: true;
 }
 
 /** Which of several authorities a server goes by is not for us to say. */
 const misread = { claimedName: unreadable, request: unreadable, mcp: unreadable } as const;
-/** What passes in a WebSocket are no requests. */
-const tunnelled = { request: unreadable, mcp: unreadable } as const;
 
 /** Of a request that the walk judged as `walked`, by `facts`. */
 export const settleRequest = (
@@ -117,9 +117,5 @@ export const settleRequest = (
   // CONNECT and h2c are never lifted: what would pass then is a tunnel to wherever the server goes.
   if (read.denied !== undefined) return { judgement: denial(walked.rule, 'request', read.denied) };
   if (!head.upgrade.includes('websocket')) return { judgement: walked };
-  // A rule that denies some requests denies what may be those.
-  const inside = judge(gate, { ...facts, ...tunnelled });
-  if (inside.kind === 'deny' && gate.rule(inside.rule)?.action === 'deny') return { judgement: inside };
-  const readsOn = gate.lifts(facts) || gate.rule(walked.rule)?.readsRequests === true;
-  return readsOn ? unreadFor(tunnelled, 'request-unreadable') : { judgement: walked, unread: tunnelled };
+  return { judgement: judgeTunnel(gate, facts, walked), isTunnel: true };
 };

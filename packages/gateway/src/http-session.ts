@@ -55,6 +55,7 @@ interface Judged {
   readonly record: ReturnType<FlowLog['draft']>;
   /** What is not known of the flow any more where it passes. */
   readonly unread?: Partial<Facts>;
+  readonly isTunnel?: true;
 }
 
 interface JudgedRequest {
@@ -166,12 +167,13 @@ export const runHttp = async (flow: ProxiedFlow, options: HttpSessionOptions): P
     const body = createRequestBody(head, client);
     const { read, judged, calls } = await judgeRequest(head, body, hold);
     const last = judged.at(-1)!;
-    const { judgement, unread } = last;
+    const { judgement, unread, isTunnel } = last;
     // Of a batch that is denied nothing passes.
     const told = judgement.kind === 'deny' ? [last] : judged;
     for (const one of told) flow.note(one.judgement);
     // The record says what was written; plans to come do not rest on it.
     if (judgement.kind === 'permit' && unread !== undefined) flow.learn(unread);
+    if (judgement.kind === 'permit' && isTunnel === true) flow.enterTunnel();
     const record = (status?: number): void => {
       let payload = { toDestination: upstream.sent() - before.toDestination, toAgent: client.sent() - before.toAgent };
       // Of a batch each call has its record, and the first the bytes.

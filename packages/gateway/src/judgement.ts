@@ -1,4 +1,12 @@
-import { type Facts, leftUnread, type Reason, type RuleIndex, type Stage, treatmentOf } from '@cofferdam/verdict';
+import {
+  type Facts,
+  leftUnread,
+  type Reason,
+  type RuleIndex,
+  type Stage,
+  treatmentOf,
+  unreadable,
+} from '@cofferdam/verdict';
 import type { Gate } from './gate.ts';
 
 /** What is done with a flow now, and what its record says. */
@@ -59,6 +67,23 @@ export const denialUnread = (gate: Gate, facts: Facts, named: Named): Settled =>
   if (made.kind === 'deny') return made;
   const walked = judge(gate, leftUnread(facts));
   return walked.kind === 'deny' ? walked : made;
+};
+
+/** What passes in a WebSocket are no requests. */
+const tunnelled = { request: unreadable, mcp: unreadable } as const;
+
+/**
+ * A request, judged as `walked` by `facts`, that makes its connection a WebSocket. A rule that denies some requests denies what may be those; one that
+ * permits some permits no more than those, unless it says so.
+ */
+export const judgeTunnel = (gate: Gate, facts: Facts, walked: Settled): Settled => {
+  if (walked.kind === 'deny') return walked;
+  const inside = judge(gate, { ...facts, ...tunnelled });
+  if (inside.kind === 'deny' && gate.rule(inside.rule)?.action === 'deny') return inside;
+  const rule = gate.rule(walked.rule);
+  if (rule?.permitsWebSocket === true || (rule?.readsRequests !== true && !gate.lifts(facts))) return walked;
+  const named = { rule: walked.rule, stage: 'request', reason: 'request-unreadable' } as const;
+  return denialUnread(gate, { ...facts, ...tunnelled }, named);
 };
 
 /** A rule that refuses encrypted hellos does not permit one: no denial that monitoring lifts, since the rule says so. */

@@ -105,6 +105,7 @@ export const planGate = (loaded: LoadedPlan, commit?: string): Gate => {
       action: found.action,
       log: found.log,
       readsRequests: found.http !== undefined || found.mcp !== undefined || (found.web?.urls.length ?? 0) > 0,
+      permitsWebSocket: found.http?.websocket === 'allow',
       refusesEch: found.ech === 'refuse',
       decrypt: found.decrypt,
     };

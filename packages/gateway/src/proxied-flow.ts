@@ -9,6 +9,7 @@ import {
   isOpened,
   type Judgement,
   judge,
+  judgeTunnel,
   liftable,
   type Named,
   refuseEncrypted,
@@ -33,6 +34,8 @@ export interface ProxiedFlow {
   readonly learn: (facts: Partial<Facts>) => void;
   /** The calls of a request that passes, each of which a plan to come may deny. */
   readonly learnCalls: (calls: readonly McpFacts[]) => void;
+  /** From here on nothing of it is read. */
+  readonly enterTunnel: () => void;
   /** A body is being read: what it says is not known yet, and will be. */
   readonly readBody: <T>(read: () => Promise<T>) => Promise<T>;
   /** The client's hello holds an encrypted one. */
@@ -81,6 +84,7 @@ export const createProxiedFlow = (parts: {
   let started = false;
   let encrypted = false;
   let isReading = false;
+  let isTunnel = false;
   let finished = false;
   let calls: readonly McpFacts[] = [];
 
@@ -153,6 +157,9 @@ export const createProxiedFlow = (parts: {
     learnCalls: (list) => {
       calls = list;
     },
+    enterTunnel: () => {
+      isTunnel = true;
+    },
     async readBody(read) {
       isReading = true;
       try {
@@ -183,10 +190,11 @@ export const createProxiedFlow = (parts: {
       // No plan is no reason to cut: the last good one stays in force until another replaces it.
       if (now === undefined) return;
       const facts = { ...known, at: log.now() };
-      const judged = judgeAll(
+      const walked = judgeAll(
         now,
         calls.length < 2 ? [facts] : calls.map((mcp) => ({ ...facts, mcp: knownFact(mcp) })),
       );
+      const judged = isTunnel && walked.kind === 'permit' ? judgeTunnel(now, facts, walked) : walked;
       const again = encrypted && judged.kind !== 'undecided' ? refuseEncrypted(now, judged) : judged;
       // From now on it is this plan that permits it. A flow that lives long keeps no plan that is no longer in force.
       const goOn = (judgement: Settled): void => {

@@ -62,6 +62,7 @@ export const rule = (over: Partial<GateRule> & { name?: string } = {}): GateRule
   action: 'permit',
   log: 'both',
   readsRequests: false,
+  permitsWebSocket: false,
   refusesEch: false,
   decrypt: 'unspecified',
   ...over,

@@ -207,4 +207,56 @@ describe('a proxied flow', () => {
     await until(() => isChanged && client.isOver() && held() === 0);
     assert.equal(one.records.at(-1)?.reason, 'flow-cut');
   });
+
+  describe('that became a WebSocket', () => {
+    const upgrade =
+      'GET /chat HTTP/1.1\r\nHost: api.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\nSec-WebSocket-Version: 13\r\n\r\n';
+    const http = { methods: ['GET'], paths: ['/chat'], websocket: 'allow' };
+    const chat: Sketch = { ...named, rules: [{ web: ['named'], name: 'chat', http }] };
+    const switches = (socket: Socket): void => {
+      socket.on('end', () => socket.end());
+      socket.once('data', () => {
+        socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+        socket.on('data', (bytes) => socket.write(bytes));
+      });
+    };
+    const chatting = async () => {
+      const { server } = recordingServer(switches);
+      const binding: Binding = { ...loopbackBinding, addresses: [address('93.184.216.34')] };
+      const one = await lab(await listen(server), compiledGate(chat), {
+        ways: syntheticWays({ at: () => binding, contains: () => true }),
+      });
+      closing.push(one.close, () => new Promise((resolve) => server.close(resolve)));
+      const client = open(one.port);
+      client.socket.write(upgrade);
+      await until(() => client.received().endsWith('\r\n\r\n'));
+      client.socket.write('frames');
+      await until(() => client.received().endsWith('frames'));
+      return { one, client };
+    };
+
+    test('lives on under a plan that permits it still', async () => {
+      const { one, client } = await chatting();
+      one.gate = compiledGate({ ...chat, revision: 2 });
+      one.proxy.rejudge();
+      client.socket.write('more');
+      await until(() => client.received().endsWith('more'));
+    });
+
+    const plans: Readonly<Record<string, Sketch['rules']>> = {
+      'permits the request and no WebSocket': [{ web: ['named'], name: 'chat', http: { ...http, websocket: 'deny' } }],
+      'permits another path': [{ web: ['named'], name: 'chat', http: { ...http, paths: ['/talk'] } }],
+      'denies what may pass in it': [
+        { action: 'deny', web: ['named'], name: 'never', http: { methods: ['DELETE'] } },
+        ...chat.rules,
+      ],
+    };
+    for (const [what, rules] of Object.entries(plans))
+      test(`is cut by a plan that ${what}`, async () => {
+        const { one, client } = await chatting();
+        one.gate = compiledGate({ ...chat, revision: 2, rules });
+        one.proxy.rejudge();
+        await until(() => client.isOver());
+      });
+  });
 });

@@ -69,7 +69,12 @@ export interface PlanRule {
   /** Places in `hostnames` of the plan: the hostnames in `to`. Absent: none. */
   readonly hostnames?: readonly number[];
   /** Methods in upper case, path patterns as text. An absent key does not constrain. */
-  readonly http?: { readonly methods?: readonly string[]; readonly paths?: readonly string[] };
+  readonly http?: {
+    readonly methods?: readonly string[];
+    readonly paths?: readonly string[];
+    /** Whether a request that this permit decides may become a WebSocket. Absent: `deny`. */
+    readonly websocket?: 'deny' | 'allow';
+  };
   readonly mcp?: { readonly methods?: readonly string[]; readonly tools?: readonly string[] };
   readonly schedule?: PlanSchedule;
   /** Milliseconds since the epoch; the rule is out of the walk from then on. */

@@ -45,7 +45,7 @@ const rule = record(
     web,
     resolve: web,
     hostnames: list(integer(0, mostPatterns - 1), mostPatterns),
-    http: record({}, { methods: names, paths: list(text(8192), 65536) }),
+    http: record({}, { methods: names, paths: list(text(8192), 65536), websocket: oneOf('deny', 'allow') }),
     mcp: record({}, { methods: names, tools: names }),
     schedule: record({
       timezone: name,

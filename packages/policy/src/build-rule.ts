@@ -24,7 +24,7 @@ export const buildRule = (fields: Fields, node: Tree, draft: Draft): Rule | unde
   const schedule = buildSchedule(fields, child(node, 'schedule'));
   const expiresNode = field(fields, node, 'expires');
   const expires = expiresNode && parsed(fields, expiresNode, 'invalid-instant', parseInstant);
-  checkCombination(fields, node, protocol, { tls, decrypt });
+  checkCombination(fields, node, protocol, { action, tls, decrypt });
   if (name === undefined || action === undefined || protocol === undefined || from === undefined || to === undefined) {
     return undefined;
   }
@@ -96,7 +96,8 @@ const buildHttp = (fields: Fields, node: Tree | undefined): Rule['http'] => {
     (item) => parsed(fields, item, 'invalid-path-pattern', parsePathPattern),
     (path) => path.text,
   );
-  return { ...(methods && { methods }), ...(paths && { paths }) };
+  const websocket = wordField(fields, node, 'websocket', ['deny', 'allow']);
+  return { ...(methods && { methods }), ...(paths && { paths }), ...(websocket && { websocket }) };
 };
 
 const buildMcp = (fields: Fields, node: Tree | undefined): Rule['mcp'] => {
@@ -131,7 +132,7 @@ const checkCombination = (
   fields: Fields,
   node: Tree,
   protocol: Rule['protocol'] | undefined,
-  { tls, decrypt }: Pick<Rule, 'tls' | 'decrypt'>,
+  { action, tls, decrypt }: Pick<Rule, 'tls' | 'decrypt'> & { readonly action: Rule['action'] | undefined },
 ): void => {
   const { problems } = fields;
   if (protocol === 'icmp') {
@@ -158,6 +159,15 @@ const checkCombination = (
       );
     }
   }
+  const http = child(node, 'http');
+  const websocket = http && field(fields, http, 'websocket');
+  if (action === 'deny' && websocket !== undefined)
+    problems.report(
+      'websocket-of-a-deny',
+      websocket,
+      '`websocket` says what a permitted request may do, and this rule denies',
+      'remove `websocket`; a rule that denies requests denies WebSockets too, since nobody reads them',
+    );
   if (tls === 'required' && decrypt === 'not-allowed') {
     for (const key of ['http', 'mcp']) {
       const value = field(fields, node, key);

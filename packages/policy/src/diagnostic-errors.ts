@@ -278,4 +278,10 @@ export const errorEntries = [
     'The rule wants to read requests inside TLS and says that TLS must not be opened, so it could never match.',
     'decrypt: allowed    # or match by name alone, without http, mcp or urls',
   ),
+  entry(
+    'websocket-of-a-deny',
+    'a deny that speaks of WebSockets',
+    'Only a permit says whether its requests may become WebSockets.',
+    'http: { paths: ["/admin/**"] }',
+  ),
 ] as const;

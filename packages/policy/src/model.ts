@@ -96,7 +96,12 @@ export interface Rule {
   readonly decrypt: Decrypt;
   /** `refuse`: a flow this permit decides may not carry an Encrypted ClientHello. Absent: nothing said, which allows it. */
   readonly ech?: 'refuse' | 'allow';
-  readonly http?: { readonly methods?: readonly string[]; readonly paths?: readonly PathPattern[] };
+  readonly http?: {
+    readonly methods?: readonly string[];
+    readonly paths?: readonly PathPattern[];
+    /** Absent: `deny`. */
+    readonly websocket?: 'deny' | 'allow';
+  };
   readonly mcp?: { readonly methods?: readonly string[]; readonly tools?: readonly string[] };
   readonly schedule?: Schedule;
   /** Milliseconds since the epoch; the rule is out of the walk from then on. */

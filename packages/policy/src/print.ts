@@ -81,6 +81,7 @@ const ruleData = (rule: Rule): object => ({
     http: {
       ...(rule.http.methods && { methods: rule.http.methods }),
       ...(rule.http.paths && { paths: rule.http.paths.map((path) => path.text) }),
+      ...(rule.http.websocket && { websocket: rule.http.websocket }),
     },
   }),
   ...(rule.mcp && { mcp: rule.mcp }),

@@ -66,6 +66,12 @@ const rule = closed({
       {
         methods: Type.Optional(some(text('A method in capitals.'), 'Methods; absent: any.')),
         paths: Type.Optional(some(text('A path pattern such as `/repos/**`.'), 'Paths; absent: any.')),
+        websocket: Type.Optional(
+          word(['deny', 'allow'], {
+            description: 'Whether a permitted request may make its connection a WebSocket, in which nothing is read.',
+            default: 'deny',
+          }),
+        ),
       },
       { description: 'Conditions on every HTTP request.', minProperties: 1 },
     ),

@@ -48,22 +48,24 @@ interface Wanted {
   readonly address: Address | undefined;
   readonly protocol: 'tcp' | 'udp' | 'icmp';
   readonly port: number | undefined;
-  readonly tlsAbsent: boolean;
-  /** The one plain HTTP request that was denied, as the `http` of a rule. */
-  readonly http: string | undefined;
+  /** Lines of the rule, of the one request that was denied. */
+  readonly conditions: readonly string[];
 }
 
-/**
- * The condition of a rule that takes this plain HTTP request and no other, as YAML. Undefined where none was read. A request
- * inside TLS has none: nothing reads it.
- */
-export const httpCondition = (r: AnyRecord): string | undefined => {
-  if (r.kind === 'dns' || r.kind === 'suppressed' || r.request.state !== 'known' || r.request.value.scheme !== 'http')
-    return undefined;
-  const { method, path } = r.request.value;
+/** The conditions of a rule that takes this request and no other, each as a line of YAML. Empty where none was read. */
+export const requestConditions = (r: AnyRecord): readonly string[] => {
+  if (r.kind === 'dns' || r.kind === 'suppressed' || r.request.state !== 'known') return [];
+  const { method, path, scheme } = r.request.value;
   const methods = /^[A-Z]+$/.test(method) ? `methods: [${method}], ` : '';
   // In a pattern a plain star would take any text.
-  return `{ ${methods}paths: [${quoted(path.replaceAll('*', '%2A'))}] }`;
+  const http = `http: { ${methods}paths: [${quoted(path.replaceAll('*', '%2A'))}] }`;
+  const call = r.mcp.state === 'known' ? r.mcp.value : undefined;
+  const tools = call?.tool === undefined ? '' : `, tools: [${quoted(call.tool)}]`;
+  return [
+    ...(scheme === 'http' ? ['tls: absent'] : []),
+    http,
+    ...(call === undefined ? [] : [`mcp: { methods: [${quoted(call.method)}]${tools} }`]),
+  ];
 };
 
 const wantedOfFlow = (r: FlowRecord): Wanted | undefined => {
@@ -71,15 +73,14 @@ const wantedOfFlow = (r: FlowRecord): Wanted | undefined => {
   const reason = decisiveReason(r);
   // A name that was only claimed permits nothing: whoever connects could claim any.
   const name = reason === 'quic' ? undefined : r.addressNames[0];
-  const http = httpCondition(r);
+  const conditions = requestConditions(r);
   const dialled = r.synthetic !== undefined && formatAddress(r.synthetic) === formatAddress(r.destination.address);
   return {
     name,
     address: dialled ? undefined : r.destination.address,
     protocol: r.protocol,
     port: r.destination.port,
-    tlsAbsent: reason === 'plain-http-unread' || http !== undefined,
-    http,
+    conditions: reason === 'plain-http-unread' && conditions.length === 0 ? ['tls: absent'] : conditions,
   };
 };
 
@@ -88,7 +89,7 @@ const wantedOf = (r: AnyRecord): Wanted | undefined => {
   if (r.kind !== 'dns') return wantedOfFlow(r);
   // The query does not say what comes after it; TLS is the likeliest, and the note says that it was assumed.
   if (wireName(r.name) !== r.name) return undefined;
-  return { name: r.name, address: r.addresses[0], protocol: 'tcp', port: 443, tlsAbsent: false, http: undefined };
+  return { name: r.name, address: r.addresses[0], protocol: 'tcp', port: 443, conditions: [] };
 };
 
 const ruleFor = (wanted: Wanted, context: HintContext): { documents: string; rule: string } => {
@@ -109,8 +110,7 @@ const ruleFor = (wanted: Wanted, context: HintContext): { documents: string; rul
     ...(name === undefined ? [] : [`  web: [${quoted(slug(name))}]`]),
     `  protocol: ${protocol}`,
     ...(port === undefined ? [] : [`  ports: [${port}]`]),
-    ...(wanted.tlsAbsent ? ['  tls: absent'] : []),
-    ...(wanted.http === undefined ? [] : [`  http: ${wanted.http}`]),
+    ...wanted.conditions.map((line) => `  ${line}`),
   ];
   return { documents: groups.join('---\n'), rule: `${lines.join('\n')}\n` };
 };

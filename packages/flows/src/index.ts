@@ -28,7 +28,7 @@ export {
   groupings,
   mostKeys,
 } from './grouping.ts';
-export { type Hint, type HintContext, hint, httpCondition } from './hint.ts';
+export { type Hint, type HintContext, hint, requestConditions } from './hint.ts';
 export { recordLine } from './line.ts';
 export { parseRecord } from './parse.ts';
 export {

@@ -45,6 +45,31 @@ describe('hints', () => {
       ...over,
     });
 
+  test('a call in TLS that was opened: that tool alone', () => {
+    const { rule } = read(
+      hint(
+        post({
+          tls: known(true),
+          destination: { address: address('93.184.216.34'), port: 443 },
+          request: known({ method: 'POST', scheme: 'https', host: name('api.github.com'), path: '/mcp' }),
+          mcp: known({ method: 'tools/call', tool: 'delete: "all"' }),
+        }),
+        context,
+      ),
+    );
+    assert.deepEqual(rule, {
+      name: 'allow-api-github-com-443',
+      action: 'permit',
+      from: ['coding-agents'],
+      to: ['public-internet'],
+      web: ['api-github-com'],
+      protocol: 'tcp',
+      ports: [443],
+      http: { methods: ['POST'], paths: ['/mcp'] },
+      mcp: { methods: ['tools/call'], tools: ['delete: "all"'] },
+    });
+  });
+
   test('a request: that method and path of that host alone, where a star means itself', () => {
     const { rule, groups } = read(hint(post(), context));
     assert.deepEqual(Object.keys(groups), ['api-github-com']);

@@ -8,7 +8,7 @@ import {
   decisiveRule,
   destinationText,
   hint,
-  httpCondition,
+  requestConditions,
   requestText,
   ruleText,
   type SuppressedRecord,
@@ -72,8 +72,8 @@ const remedy = (record: Met, group: string, dnsMode: DnsMode): string => {
   if (found === undefined) return '';
   if (found.kind === 'advice') return found.note;
   const reason = decisiveReason(record);
-  const http = httpCondition(record);
-  const only = http === undefined ? '' : ` with \`tls: absent\` and \`http: ${sanitise(http)}\``;
+  const conditions = requestConditions(record).map((line) => `\`${sanitise(line)}\``);
+  const only = conditions.length === 0 ? '' : ` with ${conditions.join(', ').replace(/, (`[^`]*`)$/, ' and $1')}`;
   if (reason === 'rule-denies' || reason === 'no-permit-reachable') {
     const rule = decisiveRule(record);
     if (rule !== undefined) return `write a permit rule${only} above \`${ruleText(rule)}\`, which denies`;
@@ -89,7 +89,7 @@ const remedy = (record: Met, group: string, dnsMode: DnsMode): string => {
   if (cure?.by === 'hostname')
     return `permit ${over} to a SmartGroup with \`hostname: ${sanitise(cure.name)}\`, in a rule without \`web\``;
   if (cure !== undefined) {
-    return http === undefined
+    return only === ''
       ? `add \`${sanitise(cure.name)}\` to the \`web\` of a permit rule for ${over}`
       : `write a permit rule for ${over} with \`${sanitise(cure.name)}\` in its \`web\`, ${only.slice(' with '.length)}`;
   }

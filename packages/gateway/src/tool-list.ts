@@ -20,13 +20,18 @@ export interface ToolListOptions {
 
 export type ListKind = 'json' | 'events' | 'unreadable';
 
+const kindOfType: ReadonlyMap<string, ListKind> = new Map([
+  ['application/json', 'json'],
+  ['text/event-stream', 'events'],
+]);
+
 /** How an answer with tools in it is read, by its head. Undefined: there are none in it, and it passes as it is. */
 export const listKind = ({ status, fields, framing }: ResponseHead): ListKind | undefined => {
   const isEmpty = framing.kind === 'none' || (framing.kind === 'length' && framing.length === 0);
   if (status < 200 || status > 299 || isEmpty) return undefined;
   const [type = '', ...others] = fieldValues(fields, 'content-type');
   const [essence = ''] = type.toLowerCase().split(';');
-  const kind = { 'application/json': 'json', 'text/event-stream': 'events' }[essence.trim()] as ListKind | undefined;
+  const kind = kindOfType.get(essence.trim());
   // To a call that waits for no answer there may be any words.
   if (kind === undefined && status === 202) return undefined;
   const isEncoded = fieldTokens(fields, 'content-encoding').some((coding) => coding !== 'identity');

@@ -426,6 +426,14 @@ describe('the answer to `tools/list`', () => {
     assert.match((await converse(one.port, [ask(last)])).received, /^HTTP\/1\.1 401 .*who are you\?/s);
   });
 
+  for (const type of ['constructor', '__proto__', 'toString', ';', ''])
+    test(`of a type that is none is an error: ${JSON.stringify(type)}`, async () => {
+      const { one } = await start([lists, search], {
+        answer: (_, res) => res.setHeader('Content-Type', type).end(text),
+      });
+      assert.match((await converse(one.port, [ask(last)])).received, /"error":\{"code":-32603/);
+    });
+
   test('leaves the connection to the next request', async () => {
     const { one, got } = await start([lists, search], { answer: answers['as JSON']! });
     await converse(one.port, [ask(), post(call('search_code', 2), [last])]);

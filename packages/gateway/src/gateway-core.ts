@@ -320,6 +320,10 @@ export const startGatewayCore = (options: GatewayCoreOptions, undo: (step: () =>
     nextId,
     emit: records.emit,
     decided: counters.proxyDecision,
+    fault: (e) =>
+      warn(
+        `a connection was cut for an error of this program, please report it: ${e instanceof Error ? e.stack : String(e)}`,
+      ),
     ...(options.opener === undefined ? {} : { opener: options.opener }),
   });
   undo(proxy.close);

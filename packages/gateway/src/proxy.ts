@@ -29,6 +29,8 @@ export interface ProxyOptions {
   readonly nextId: () => string;
   readonly emit: (record: FlowRecord) => void;
   readonly decided?: NonNullable<FlowLogOptions['decided']>;
+  /** Told of what goes wrong here and in nobody's bytes. Its connection is cut, and no other. */
+  readonly fault: (error: unknown) => void;
   /** Absent: no TLS is opened, and what a rule would have to read in it is denied. */
   readonly opener?: TlsOpener;
   /** Milliseconds for one address to answer. */
@@ -300,12 +302,17 @@ export const createProxy = (options: ProxyOptions): FlowProxy => {
 
   const handle = async (socket: Socket, onInterface: string): Promise<void> => {
     const client = streamOf(socket);
-    const admitted = admit(socket, client, onInterface);
-    if (admitted === undefined) return client.reset();
     try {
-      await connect(socket, admitted.caller, admitted.opening);
-    } finally {
-      release(admitted.caller.agent.name);
+      const admitted = admit(socket, client, onInterface);
+      if (admitted === undefined) return client.reset();
+      try {
+        await connect(socket, admitted.caller, admitted.opening);
+      } finally {
+        release(admitted.caller.agent.name);
+      }
+    } catch (e) {
+      client.reset();
+      options.fault(e);
     }
   };
 

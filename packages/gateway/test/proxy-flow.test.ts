@@ -406,3 +406,22 @@ test('what lives when the gateway ends has its last record by then, and one', as
   await one.close();
   server.close();
 });
+
+test('an error of the program’s own cuts its connection, and is told', async () => {
+  const { server } = recordingServer((socket) => socket.on('end', () => socket.end()));
+  const faults: unknown[] = [];
+  const broken = new Error('broken');
+  const one = await lab(
+    await listen(server),
+    gateOf((facts) => {
+      if (facts.tls.state === 'absent') throw broken;
+      return permit();
+    }),
+    { fault: (e) => faults.push(e) },
+  );
+  assert.equal((await converse(one.port, ['\0opaque'])).end, 'reset');
+  await until(() => one.holding() === 0);
+  assert.deepEqual(faults, [broken]);
+  await one.close();
+  server.close();
+});

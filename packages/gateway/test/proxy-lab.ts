@@ -74,6 +74,8 @@ export const lab = async (
     now: () => Date.now(),
     nextId: () => `f-${id++}`,
     emit: (record) => records.push(record),
+    // Fails the test.
+    fault: (e) => void Promise.reject(e),
     linger: 300,
     ...options,
   });

@@ -124,3 +124,6 @@ export function attacksUnavailable(programs: readonly string[] = []): string | f
   if (missing.length > 0) return `${missing.join(', ')} not installed; \`make setup\` installs them`;
   return containedUnavailable();
 }
+
+/** The status of HTTP with which the gateway denies a request for this reason. */
+export const denialStatus = (reason: string): 403 | 421 => (reason === 'authority-mismatch' ? 421 : 403);

@@ -94,8 +94,11 @@ __attribute__((constructor)) static void run(void) { FILE *f = fopen("${seen}", 
       '--policy',
       it.policy,
       '--',
-      'bash',
+      // With a socket for its input, as long as somebody holds the other end, bash takes itself for one that a remote shell started, and
+      // reads no BASH_ENV.
+      'sh',
       '-c',
+      'exec bash -c "$0" < /dev/null',
       inside,
     ]);
     await started.waitFor(/hers/);

@@ -30,14 +30,19 @@ export const destinationText = (r: AnyRecord): string => {
 export const ruleText = (rule: RuleReference | undefined): string =>
   rule === undefined ? 'default' : sanitise(`${rule.ruleset}/${rule.name}`);
 
-/** `GET /repos/acme → 200`, `POST /mcp tools/call search_code → 200`; empty where nothing of a request was read. */
+/** `GET /repos/acme`, `POST /mcp tools/call search_code`; empty where nothing of a request was read. */
 export const requestText = (r: AnyRecord): string => {
   if (r.kind === 'dns' || r.kind === 'suppressed') return '';
   const http = r.request.state === 'known' ? `${r.request.value.method} ${r.request.value.path}` : '';
   const mcp = r.mcp.state === 'known' ? `${r.mcp.value.method} ${r.mcp.value.tool ?? ''}`.trim() : '';
-  // What the gateway itself answers to a denied one says no more than the verdict.
-  const status = r.status === undefined || r.verdict === 'deny' ? '' : `→ ${r.status}`;
-  return sanitise([http, mcp, http === '' ? '' : status].filter((part) => part !== '').join(' '));
+  return sanitise([http, mcp].filter((part) => part !== '').join(' '));
+};
+
+/** A request with what came of it, `GET /repos/acme → 200`. What the gateway itself answers to a denied one says no more than the verdict. */
+export const answeredText = (r: AnyRecord): string => {
+  const request = requestText(r);
+  if (request === '' || r.kind !== 'request' || r.status === undefined || r.verdict === 'deny') return request;
+  return `${request} → ${r.status}`;
 };
 
 /** What the walk with everything enforced said; undefined where it was not asked, or could not say. */

@@ -1,12 +1,12 @@
 import {
   agentText,
+  answeredText,
   deciderText,
   decisiveReason,
   destinationText,
   endpointText,
   flowName,
   remarkText,
-  requestText,
   verdictText,
 } from './describe.ts';
 import type { AnyRecord } from './record.ts';
@@ -30,7 +30,7 @@ const traffic = (r: AnyRecord): string =>
 
 /** One record on one line for people: time of day in UTC, verdict, agent, destination, why. Safe to print on a terminal. */
 export const recordLine = (r: AnyRecord): string => {
-  const request = requestText(r);
+  const request = answeredText(r);
   const remark = remarkText(r);
   const decider = deciderText(r);
   return [

@@ -1,10 +1,10 @@
 import {
   agentText,
+  answeredText,
   deciderText,
   decisiveReason,
   destinationText,
   remarkText,
-  requestText,
   verdictText,
 } from './describe.ts';
 import type { AnyRecord } from './record.ts';
@@ -24,7 +24,7 @@ export const recordColumns: readonly Column[] = [
   { key: 'agent', title: 'AGENT', value: agentText },
   { key: 'kind', title: 'KIND', value: (r) => (r.kind === 'flow' ? r.protocol : r.kind) },
   { key: 'destination', title: 'DESTINATION', value: destinationText },
-  { key: 'request', title: 'REQUEST', value: requestText },
+  { key: 'request', title: 'REQUEST', value: answeredText },
   { key: 'remark', title: 'REMARK', value: remarkText },
   { key: 'reason', title: 'REASON', value: decisiveReason },
   { key: 'rule', title: 'RULE', value: deciderText },

@@ -1,5 +1,5 @@
 import { canonicalPath } from '@cofferdam/net';
-import { fieldTokens, type RequestHead } from '@cofferdam/wire';
+import { fieldTokens, type HttpField, type RequestHead } from '@cofferdam/wire';
 
 /**
  * Fields that belong to one connection (RFC 9110, 7.6.1) or that are written anew from what was parsed: the server must find
@@ -18,6 +18,12 @@ const rebuilt: ReadonlySet<string> = new Set([
   'http2-settings',
 ]);
 
+/** Without those that `Connection` names, which end here (RFC 9110, 7.6.1). */
+export const withoutNamed = (fields: readonly HttpField[]): readonly HttpField[] => {
+  const named = new Set(fieldTokens(fields, 'connection'));
+  return fields.filter(({ name }) => !named.has(name.toLowerCase()));
+};
+
 /** The path that is judged and the bytes that are forwarded. Undefined: it has no canonical form. */
 export const pathOf = (head: RequestHead): string | undefined => {
   const { target } = head;
@@ -34,11 +40,7 @@ export const requestHeadText = (head: RequestHead, path: string, authority: stri
   const { target, framing } = head;
   const query = target.form === 'origin' || target.form === 'absolute' ? target.query : undefined;
   const host = authority ?? head.host;
-  const named = new Set(fieldTokens(head.fields, 'connection'));
-  const kept = head.fields.filter((field) => {
-    const key = field.name.toLowerCase();
-    return !rebuilt.has(key) && !named.has(key);
-  });
+  const kept = withoutNamed(head.fields).filter(({ name }) => !rebuilt.has(name.toLowerCase()));
   const webSocket = head.upgrade.includes('websocket');
   const lines = [
     `${head.method} ${path}${query === undefined ? '' : `?${query}`} HTTP/${head.version}`,

@@ -1,14 +1,8 @@
 import type { McpFacts } from '@cofferdam/verdict';
-import {
-  fieldTokens,
-  fieldValues,
-  type HttpField,
-  type McpMessage,
-  type RequestHead,
-  readMcpBody,
-} from '@cofferdam/wire';
+import { fieldValues, type McpMessage, type RequestHead, readMcpBody } from '@cofferdam/wire';
 import { createHeldBytes, type Hold } from './held-bytes.ts';
 import type { RequestBody } from './http-exchange.ts';
+import { withoutNamed } from './http-head-text.ts';
 
 /** The method under which rules speak of answers to requests that a server made of its client. */
 const answered: McpFacts = { method: '$answer' };
@@ -22,15 +16,9 @@ export const factsOfMessage = (message: McpMessage): McpFacts => {
 /** `application/json`, in UTF-8, which is what JSON is written in (RFC 8259, 8.1). */
 const jsonType = /^application\/json[ \t]*(;[ \t]*charset[ \t]*=[ \t]*("utf-8"|utf-8)[ \t]*)?$/i;
 
-/** Without those that `Connection` names, which end here (RFC 9110, 7.6.1). */
-const forwarded = (fields: readonly HttpField[]): readonly HttpField[] => {
-  const named = new Set(fieldTokens(fields, 'connection'));
-  return fields.filter(({ name }) => !named.has(name.toLowerCase()));
-};
-
 /** Its body is JSON that nobody has to decode first: what MCP's Streamable HTTP sends. */
 export const mayCall = ({ method, version, fields: all, framing }: RequestHead): boolean => {
-  const fields = forwarded(all);
+  const fields = withoutNamed(all);
   const [type, ...others] = fieldValues(fields, 'content-type');
   return (
     method === 'POST' &&
@@ -53,7 +41,7 @@ const fieldText = (value: string): string => {
  * head alone. A head that says nothing agrees.
  */
 const agrees = ({ fields: all }: RequestHead, messages: readonly McpMessage[]): boolean => {
-  const fields = forwarded(all);
+  const fields = withoutNamed(all);
   const [methods, names] = [fieldValues(fields, 'mcp-method'), fieldValues(fields, 'mcp-name')];
   if (methods.length === 0 && names.length === 0) return true;
   const [only, ...others] = messages;
